@@ -1,0 +1,1 @@
+"""Postgres: the server, the transaction and one shelf per noun."""

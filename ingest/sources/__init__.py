@@ -1,0 +1,1 @@
+"""Where usage comes from; each file one source behind the same port."""

@@ -1,0 +1,1 @@
+"""The hands: the sidecar that hears payment providers and applies what they say. Imports data and engine."""

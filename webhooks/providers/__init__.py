@@ -1,0 +1,1 @@
+"""Payment providers; each file one adapter behind the same port."""
