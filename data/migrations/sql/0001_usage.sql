@@ -1,0 +1,103 @@
+-- What was used: one row a run of a job, its measured quantities, and what they cost by the card that was valid
+-- when it ended. Rows arrive in bulk; corrections raise the revision.
+
+create table ingest_run (
+  id bigint generated always as identity primary key,
+  source text not null,                        -- slurmrestd, sacct, file
+  origin text not null default '',             -- address, command or file name
+  cluster text not null default '',
+  state text not null check (state in ('running', 'taken', 'refused', 'abandoned')),
+  started_at timestamptz not null default now(),
+  ended_at timestamptz,
+  window_start timestamptz,
+  window_end timestamptz,
+  lines bigint not null default 0,
+  jobs bigint not null default 0,
+  new bigint not null default 0,
+  changed bigint not null default 0,
+  unchanged bigint not null default 0,
+  rejected bigint not null default 0,
+  reason text not null default '',             -- why it was refused; why the sources before it did not answer
+  notes jsonb not null default '[]'
+);
+create index on ingest_run (started_at desc);
+
+-- Lines that could not be read: kept and named, never priced.
+create table ingest_rejection (
+  id bigint generated always as identity primary key,
+  run_id bigint not null references ingest_run,
+  line bigint not null,
+  reason text not null,
+  text text not null,
+  resolved_at timestamptz                      -- a later run read the same row well
+);
+create index on ingest_rejection (run_id);
+
+-- Up to when usage is complete, per cluster; it moves only when a whole batch was taken.
+create table ingest_watermark (
+  cluster text primary key,
+  complete_to timestamptz not null,
+  source text not null,
+  run_id bigint not null references ingest_run,
+  updated_at timestamptz not null default now()
+);
+
+create table usage_record (
+  id bigint generated always as identity primary key,
+  run_key text not null unique,
+  cluster text not null,
+  job_id text not null,                        -- as people write it: 12, 12_3, 12+1
+  job_id_raw bigint not null,
+  sluid text,
+  job_name text not null default '',
+  user_name text not null,
+  account_name text not null,                  -- the Slurm account (project)
+  partition_name text not null,
+  qos text not null default '',
+  node_list text not null default '',
+  state text not null,
+  submit_at timestamptz not null,
+  start_at timestamptz,
+  end_at timestamptz,
+  elapsed_seconds bigint not null check (elapsed_seconds >= 0),
+  alloc_tres text not null default '',
+  alloc_cpus bigint not null check (alloc_cpus >= 0),
+  alloc_gpus bigint not null check (alloc_gpus >= 0),
+  alloc_mem_mib bigint not null check (alloc_mem_mib >= 0),
+  cpu_used_core_seconds bigint not null check (cpu_used_core_seconds >= 0),
+  cpu_used_from text not null,                 -- steps.TotalCPU, job.TotalCPU
+  mem_used_mib_seconds bigint not null check (mem_used_mib_seconds >= 0),
+  mem_used_from text not null,                 -- steps.AveRSS, AllocTRES
+  ended boolean not null,                      -- a terminal state
+  detail smallint not null default 0,          -- 1 when its steps were seen: never overwritten by a row without
+  revision int not null default 1,
+  run_id bigint not null,                      -- the ingest run that wrote this revision
+  -- the charge
+  payer text not null,
+  tier text not null,
+  rate_card text not null,
+  policy text not null,
+  currency char(3) not null,
+  cpu_core_seconds bigint not null check (cpu_core_seconds >= 0),
+  gpu_seconds bigint not null check (gpu_seconds >= 0),
+  mem_mib_seconds bigint not null check (mem_mib_seconds >= 0),
+  cpu_micro bigint not null,
+  gpu_micro bigint not null,
+  mem_micro bigint not null,
+  rounding_micro bigint not null,
+  cost_micro bigint not null,
+  billed_micro bigint,                         -- sum of its live receipt lines; null when on none
+  check (cost_micro = cpu_micro + gpu_micro + mem_micro + rounding_micro),
+  check (ended or cost_micro = 0),
+  check (not ended or end_at is not null)
+);
+create index usage_record_by_payer on usage_record (payer, end_at);
+create index usage_record_alias on usage_record (cluster, job_id_raw, submit_at);
+
+-- Batches on their way to the analytics copy; one that stays pending means: rebuild the copy.
+create table lake_batch (
+  id bigint generated always as identity primary key,
+  state text not null default 'pending' check (state in ('pending', 'copied')),
+  created_at timestamptz not null default now(),
+  copied_at timestamptz
+);

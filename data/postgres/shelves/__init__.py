@@ -1,0 +1,1 @@
+"""One shelf per noun: the SQL that reads and writes it."""

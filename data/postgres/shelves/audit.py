@@ -1,0 +1,61 @@
+"""The audit chain's table. Entries are queued and written at commit: the head row is always the last lock taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from data.postgres.shelves.shelf import Shelf
+from engine.audit import Anchor, AuditEntry, canonical, link
+
+
+class AuditShelf(Shelf):
+    """Queue entries with `record`; the store calls `flush` as the transaction's last act."""
+
+    def __init__(self, connection: sa.Connection, actor: str, key_id: str, key: bytes) -> None:
+        super().__init__(connection)
+        self.actor, self.key_id, self.key = actor, key_id, key
+        self._queued: list[tuple[str, str, dict[str, object]]] = []
+
+    def record(self, action: str, subject: str, **facts: object) -> None:
+        """Queue `action` on `subject` (say `receipt:rcpt_…`); facts are JSON values and hold no secret."""
+        self._queued.append((action, subject, facts))
+
+    def flush(self) -> Anchor | None:
+        """Write what was queued and return the new tail; None when nothing was queued."""
+        if not self._queued:
+            return None
+        self.execute("select 1 from audit_head for update")       # lock first, read in the next statement
+        head = self.head()
+        at: datetime = self.connection.execute(sa.text("select clock_timestamp()")).scalar_one()
+        for action, subject, facts in self._queued:
+            head = self._append(head, at, action, subject, facts)
+        self.execute("update audit_head set id = :id, hash = :hash", id=head.id, hash=head.hash)
+        self._queued.clear()
+        return head
+
+    def _append(self, head: Anchor, at: datetime, action: str, subject: str, facts: dict[str, object]) -> Anchor:
+        body = canonical(at, self.actor, action, subject, facts)
+        tail = Anchor(head.id + 1, link(self.key, head.hash, body))
+        self.execute(
+            "insert into audit_entry (id, at, actor, action, subject, body, key_id, prev_hash, hash)"
+            " values (:id, :at, :actor, :action, :subject, :body, :key_id, :prev, :hash)",
+            id=tail.id, at=at, actor=self.actor, action=action, subject=subject, body=body, key_id=self.key_id,
+            prev=head.hash, hash=tail.hash)
+        return tail
+
+    def head(self) -> Anchor:
+        """The last entry as the head row knows it."""
+        row = self.one("select id, hash from audit_head")
+        assert row is not None
+        return Anchor(row.id, bytes(row.hash))
+
+    def chain(self) -> Iterator[AuditEntry]:
+        """Every entry in order, streamed."""
+        result = self.connection.execution_options(yield_per=2000).execute(
+            sa.text("select id, at, actor, action, subject, body, key_id, prev_hash, hash from audit_entry order by id"))
+        for row in result:
+            yield AuditEntry(row.id, row.at, row.actor, row.action, row.subject, bytes(row.body), row.key_id,
+                             bytes(row.prev_hash), bytes(row.hash))

@@ -1,0 +1,107 @@
+"""The store: opens transactions and hands out shelves. A whole transaction is retried on deadlock or
+serialization failure, and on nothing else; audit entries queued in it are written last, in the same commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg.errors
+import sqlalchemy as sa
+import stamina
+
+from data.postgres.audit_anchors import Anchors
+from data.postgres.shelves.audit import AuditShelf
+from data.postgres.shelves.ledger import LedgerShelf
+from data.postgres.shelves.payers import PayerShelf
+from data.postgres.shelves.rates import RateShelf
+from data.postgres.shelves.receipts import ReceiptShelf
+from data.settings import Settings
+
+T = TypeVar("T")
+
+
+def connect(url: str, pool_size: int = 10) -> sa.Engine:
+    """An engine for `url` (postgresql://…), READ COMMITTED, connections checked before use."""
+    parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=pool_size,
+                            connect_args={"options": "-c timezone=UTC", "application_name": "corehours"})
+
+
+def worth_retrying(error: Exception) -> bool:
+    """True for a deadlock or a serialization failure: the transaction did nothing and may run again."""
+    return isinstance(error, sa.exc.DBAPIError) and isinstance(
+        error.orig, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+
+
+class PostgresTransaction:
+    """One open transaction: its shelves, the database's clock, and who acts."""
+
+    def __init__(self, connection: sa.Connection, settings: Settings, actor: str) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.actor = actor
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's clock at the start of this transaction, UTC."""
+        moment: datetime = self.connection.execute(sa.text("select transaction_timestamp()")).scalar_one()
+        return moment
+
+    @cached_property
+    def audit(self) -> AuditShelf:
+        """The audit chain."""
+        key = self.settings.secret("audit_key").encode()
+        return AuditShelf(self.connection, self.actor, self.settings.audit_key_id, key)
+
+    @cached_property
+    def payers(self) -> PayerShelf:
+        """Who is billed, and at which tier."""
+        return PayerShelf(self.connection)
+
+    @cached_property
+    def rates(self) -> RateShelf:
+        """The rate book."""
+        return RateShelf(self.connection)
+
+    @cached_property
+    def ledger(self) -> LedgerShelf:
+        """The double-entry ledger."""
+        return LedgerShelf(self.connection, self.actor)
+
+    @cached_property
+    def receipts(self) -> ReceiptShelf:
+        """Receipts, their lines and their history."""
+        return ReceiptShelf(self.connection)
+
+
+class Store:
+    """Postgres, the only truth. Share one per process; open one transaction per piece of work."""
+
+    def __init__(self, engine: sa.Engine, settings: Settings) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.anchors = Anchors(Path(settings.home) / "audit", settings)
+
+    def run(self, work: Callable[[PostgresTransaction], T], actor: str = "system") -> T:
+        """Call `work` in one transaction and commit; the audit entries it queued are part of it."""
+        for attempt in stamina.retry_context(on=worth_retrying, attempts=8, wait_initial=0.02, wait_max=0.5, timeout=30):
+            with attempt:
+                with self.engine.begin() as connection:
+                    tx = PostgresTransaction(connection, self.settings, actor)
+                    result = work(tx)
+                    tail = tx.audit.flush() if "audit" in tx.__dict__ else None
+                if tail is not None:
+                    self.anchors.note(tail)
+                return result
+        raise AssertionError("stamina either returns or raises")
+
+    def read(self, work: Callable[[PostgresTransaction], T]) -> T:
+        """Call `work` on one read-only snapshot: every figure in it is of the same instant."""
+        with self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
+            with connection.begin():
+                return work(PostgresTransaction(connection, self.settings, "reader"))

@@ -1,0 +1,119 @@
+"""Every knob, read from the environment once. Secrets come from the environment or from files, never from code.
+
+In development what is missing is made and kept under `home`/secrets; in production it is an error, so that a
+default can never guard money.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Settings(BaseSettings):
+    """All settings; each field is COREHOURS_<NAME> in the environment unless it says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="COREHOURS_", frozen=True, extra="ignore", populate_by_name=True)
+
+    env: Literal["development", "production"] = "development"
+    home: Path = ROOT / "var"
+    database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "COREHOURS_DATABASE_URL"))
+    lake: str = ""                                  # where the analytics Parquet lies; empty: home/lake
+
+    site_name: str = "Corehours"
+    time_zone: str = "UTC"                          # for words, days and months; instants are UTC everywhere
+    default_tier: str = "mu"
+    default_currency: str = "THB"
+    tax_name: str = "VAT"
+    tax_ppm: int = Field(0, ge=0, le=1_000_000)     # 70_000 is 7 %
+    receipt_series: str = "CH"
+    receipt_due_days: int = Field(30, ge=0)
+    payment_minutes: int = Field(20, ge=1)
+
+    dashboard_url: str = "http://localhost:8501"    # as people reach it
+    sidecar_url: str = "http://localhost:8601"
+    payment_provider: str = "dummy"
+
+    slurm_cluster: str = ""
+    slurmrestd_url: str = ""
+    slurmrestd_user: str = ""
+    slurmrestd_token: SecretStr | None = None
+    sacct: str = "sacct"
+    usage_file: str = ""
+    usage_promise_minutes: int = Field(60, ge=1)    # older than this, the freshness badge turns orange
+
+    session_idle_minutes: int = Field(30, ge=1)
+    session_hours: int = Field(12, ge=1)
+    throttle_failures: int = Field(5, ge=1)
+    throttle_window_seconds: int = Field(60, ge=1)
+    throttle_lock_seconds: int = Field(300, ge=1)
+
+    audit_key: SecretStr | None = None              # hex or text; its id follows
+    audit_key_id: str = "k1"
+    dummy_webhook_secret: SecretStr | None = None   # several, by comma, while rotating
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Settings:
+        if self.env == "production":
+            missing = [name for name in ("database_url", "audit_key") if not getattr(self, name)]
+            if missing:
+                raise ValueError("production needs " + ", ".join(
+                    "DATABASE_URL" if name == "database_url" else f"COREHOURS_{name.upper()}" for name in missing))
+            if self.payment_provider == "dummy":
+                raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def development(self) -> bool:
+        """True where demo users, the dummy provider and made-up secrets are allowed."""
+        return self.env == "development"
+
+    @property
+    def lake_path(self) -> str:
+        """Folder or s3:// address of the analytics Parquet."""
+        return self.lake or str(self.home / "lake")
+
+    def secret(self, name: Literal["audit_key", "dummy_webhook_secret"]) -> str:
+        """The secret `name`: from the environment, else (development only) made once and kept 0600 under home/secrets."""
+        given: SecretStr | None = getattr(self, name)
+        if given is not None:
+            return given.get_secret_value()
+        if not self.development:
+            raise ValueError(f"production needs COREHOURS_{name.upper()}")
+        return _kept_secret(self.home / "secrets" / name)
+
+
+def _kept_secret(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with path.open("x", encoding="ascii") as file:
+            path.chmod(0o600)
+            file.write(random.token_hex(32))
+    except FileExistsError:
+        pass
+    return path.read_text(encoding="ascii")
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
