@@ -8,14 +8,14 @@ create table payment (
   livemode boolean not null,
   amount_micro bigint not null check (amount_micro > 0),
   currency char(3) not null,
-  status text not null check (status in ('pending', 'succeeded', 'failed', 'expired')),
+  status text not null check (status in ('pending', 'succeeded', 'reverted', 'failed', 'expired')),
   provider_ref text,                           -- the provider's own name for it
   checkout_url text,
   created_by text not null,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
   settled_at timestamptz,
-  check ((status = 'succeeded') = (settled_at is not null))
+  check ((status in ('succeeded', 'reverted')) = (settled_at is not null))
 );
 create index on payment (receipt_id);
 create unique index one_settled_payment_a_receipt on payment (receipt_id) where status = 'succeeded';

@@ -15,7 +15,7 @@ TOPICS = ("guards", "people", "rates", "usage", "ledger", "receipts", "payments"
 
 def upgrade() -> None:
     folder = Path(__file__).parents[1] / "sql"
-    postgres = op.get_bind().connection.driver_connection   # plain SQL: its % signs are no placeholders
+    postgres = op.get_bind().connection.dbapi_connection   # plain SQL: its % signs are no placeholders
     for topic in TOPICS:
         postgres.execute((folder / f"0001_{topic}.sql").read_text(encoding="utf-8"))
 

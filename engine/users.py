@@ -1,0 +1,142 @@
+"""Who works here and what each may do: roles, actions, one table that joins them, and the rules of a password.
+
+Knows no table and no page. Services and pages ask the same `may`, so a button that is shown is a button that works.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.errors import DomainError
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
+RESERVED_NAMES = frozenset({"system", "reader", "operator", "worker", "nobody"})
+PASSWORD_LENGTH = 10
+PASSWORD_BYTES = 72                       # bcrypt reads no further
+
+
+class Role(StrEnum):
+    """What somebody is here for."""
+
+    RESEARCHER = "researcher"
+    """Computes, sees what they used, pays their receipts."""
+    ADMIN = "admin"
+    """Runs the centre: rates, tiers, sources, people, and everything finance may do."""
+    FINANCE = "finance"
+    """Bills and settles: everybody's usage and receipts, no rates and no people."""
+    AUDITOR = "auditor"
+    """Reads everything and changes nothing."""
+
+
+class Action(StrEnum):
+    """Something a role may or may not do."""
+
+    SEE_OWN = "see_own"
+    """One's own usage and receipts, and the usage of projects one leads."""
+    BILL_OWN = "bill_own"
+    """Create a receipt from one's own unbilled jobs."""
+    PAY = "pay"
+    """Pay a receipt one may see."""
+    SEE_ALL = "see_all"
+    """Everybody's usage and receipts."""
+    BILL_ALL = "bill_all"
+    """Create receipts for anybody, or for everybody at once."""
+    SETTLE = "settle"
+    """Mark a receipt paid by other means, or take that back."""
+    VOID = "void"
+    """Void a pending receipt."""
+    SEE_FINANCE = "see_finance"
+    """The aggregates by month, account, partition and tier."""
+    SEE_RATES = "see_rates"
+    """The rate book with its history."""
+    SET_RATES = "set_rates"
+    """Publish a dated rate card."""
+    SEE_ACCOUNTS = "see_accounts"
+    """Payers and their tiers."""
+    SET_TIER = "set_tier"
+    """Move a payer to another tier."""
+    SEE_INGESTION = "see_ingestion"
+    """Ingestion runs and what was rejected."""
+    SEE_BILLING = "see_billing"
+    """The billing queue: who has unbilled jobs."""
+    SEE_AUDIT = "see_audit"
+    """The audit chain and its verification."""
+    MANAGE_USERS = "manage_users"
+    """Add, disable and change people."""
+
+
+_RESEARCH = frozenset({Action.SEE_OWN, Action.BILL_OWN, Action.PAY})
+_READ = frozenset({Action.SEE_ALL, Action.SEE_FINANCE, Action.SEE_RATES, Action.SEE_ACCOUNTS, Action.SEE_INGESTION,
+                   Action.SEE_BILLING})
+ALLOWED: dict[Role, frozenset[Action]] = {
+    Role.RESEARCHER: _RESEARCH,
+    Role.ADMIN: frozenset(Action),
+    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID},
+    Role.AUDITOR: _READ | {Action.SEE_OWN, Action.SEE_AUDIT},
+}
+
+
+def may(role: Role, action: Action) -> bool:
+    """True when `role` may do `action`."""
+    return action in ALLOWED[role]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can sign in. `payer` is whose usage is their own; `projects` are the Slurm accounts they lead."""
+
+    id: int
+    name: str
+    role: Role
+    payer: str
+    projects: tuple[str, ...] = ()
+    disabled: bool = False
+
+    def may(self, action: Action) -> bool:
+        """True when this person may do `action`; a disabled one may do nothing."""
+        return not self.disabled and may(self.role, action)
+
+
+class BadName(DomainError):
+    """This name cannot be used."""
+
+    code = "bad_name"
+
+
+class BadPassword(DomainError):
+    """This password cannot be used."""
+
+    code = "bad_password"
+
+
+class UserExists(DomainError):
+    """Somebody has this name already."""
+
+    code, status = "user_exists", 409
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is no plain word of at most 128 letters, or that the program uses for itself."""
+    if not NAME.fullmatch(name):
+        raise BadName("Use letters, digits and _ . @ + - only, beginning with a letter, a digit or _.")
+    if name.lower() in RESERVED_NAMES:
+        raise BadName(f"{name!r} is what the program calls itself.")
+
+
+def check_password(name: str, password: str) -> None:
+    """Refuse a password that is short, too long for bcrypt, or the name itself."""
+    if len(password) < PASSWORD_LENGTH:
+        raise BadPassword(f"It needs at least {PASSWORD_LENGTH} characters.")
+    if len(password.encode()) > PASSWORD_BYTES or "\0" in password:
+        raise BadPassword(f"It may have at most {PASSWORD_BYTES} bytes.")
+    if password.casefold() == name.casefold():
+        raise BadPassword("It is the name.")
+
+
+def generated_password() -> str:
+    """A password of 96 random bits: four groups of letters and digits without look-alikes."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
