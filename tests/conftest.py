@@ -1,0 +1,119 @@
+"""What every test may ask for: a Postgres of this run, a database of its own, settings, a store, the command line.
+
+One server for the whole run, xdist workers included: they share it by the same lock files as the product does.
+COREHOURS_TEST_SERVER=postgresql://… uses a server that is there already.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from data.postgres.schema import migrate
+from data.postgres.server import running
+from data.postgres.store import Store, connect
+from data.settings import Settings
+from engine.services.rates import ensure_default_cards
+
+ROOT = Path(__file__).resolve().parents[1]
+Corehours = Callable[..., subprocess.CompletedProcess[str]]
+made_here: list[str] = []
+
+
+def pytest_configure() -> None:
+    """A bare environment, and one short folder (sockets have short names) for the server of this run."""
+    for name in [name for name in os.environ if name.startswith("COREHOURS_") and not name.startswith("COREHOURS_TEST_")]:
+        del os.environ[name]
+    os.environ.pop("DATABASE_URL", None)
+    if "COREHOURS_TEST_HOME" not in os.environ:         # workers inherit it
+        made_here.append(tempfile.mkdtemp(prefix="corehours-test-"))
+        Path(made_here[0]).chmod(0o711)
+        os.environ["COREHOURS_TEST_HOME"] = made_here[0]
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    for folder in made_here:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """A Postgres for the whole run; what is in it may be lost."""
+    if given := os.environ.get("COREHOURS_TEST_SERVER"):
+        yield given
+        return
+    with running(Settings(home=Path(os.environ["COREHOURS_TEST_HOME"])), durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """Name of a database with all tables and the default rate cards."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _execute(server_url, f"create database {name}")
+    engine = connect(_of(server_url, name))
+    migrate(engine)
+    with tempfile.TemporaryDirectory() as home:
+        Store(engine, Settings(home=Path(home))).run(ensure_default_cards)
+    engine.dispose()
+    yield name
+    _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """URL of a database of this test's own, cloned from the template."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _execute(server_url, f"create database {name} template {template} strategy file_copy")
+    yield _of(server_url, name)
+    _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Development settings on that database, runtime files in a folder of this test's own."""
+    return Settings(env="development", home=tmp_path / "home", database_url=database_url)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """A store on that database."""
+    assert settings.database_url is not None
+    engine = connect(settings.database_url.get_secret_value())
+    yield Store(engine, settings)
+    engine.dispose()
+
+
+@pytest.fixture
+def installation_env(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of a subprocess that works on that database: same as `settings`."""
+    return {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def corehours(installation_env: dict[str, str]) -> Corehours:
+    """Run a command as `./corehours` would: `corehours("check", "--json").stdout`."""
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "commands", *words], env={**installation_env, **more}, cwd=ROOT,
+                              capture_output=True, text=True, timeout=120, check=False)
+    return run
+
+
+def _of(server_url: str, database: str) -> str:
+    return sa.make_url(server_url).set(database=database).render_as_string(hide_password=False)
+
+
+def _execute(server_url: str, statement: str) -> None:
+    with psycopg.connect(_of(server_url, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)

@@ -1,0 +1,148 @@
+"""The embedded server: started by whoever comes first, stopped by the last to leave, clean after any kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from data.postgres.server import Server, ServerTrouble, running
+from data.settings import Settings
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A short folder that only we may enter, as a fresh clone's often is."""
+    with tempfile.TemporaryDirectory(prefix="ch-") as folder:
+        yield Path(folder) / "var"
+
+
+def ask(url: str, question: str) -> object:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(question.encode()).fetchone()
+        return row and row[0]
+
+
+def test_first_use_makes_starts_and_stops_it(home: Path) -> None:
+    with running(Settings(home=home), durable=False) as url:
+        assert ask(url, "select current_database()") == "corehours"
+        assert ask(url, "select setting from pg_settings where name = 'listen_addresses'") == ""
+        assert "host=" in url
+    assert Server(home).processes() == []
+
+
+def test_it_is_private(home: Path) -> None:
+    with running(Settings(home=home), durable=False) as url:
+        postgres = home / "postgres"
+        assert oct(postgres.stat().st_mode)[-3:] == "700"
+        assert oct((postgres / "password").stat().st_mode)[-3:] == "600"
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(url.replace("corehours:", "corehours:wrong", 1))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root is turned into somebody else")
+def test_as_root_it_runs_as_another_user_and_opens_no_folder(home: Path) -> None:
+    home.parent.chmod(0o700)
+    with running(Settings(home=home), durable=False):
+        postmaster = Server(home).processes()[0]
+        assert Path(f"/proc/{postmaster}").stat().st_uid != 0
+        assert oct(home.parent.stat().st_mode)[-3:] == "700"
+
+
+def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
+    home = tmp_path / ("a" * 100) / "var"
+    home.mkdir(parents=True)
+    server = Server(home, durable=False)
+    with server.used():
+        assert server.sockets.parent == Path(tempfile.gettempdir())
+        assert server.answers()
+    server.sockets.rmdir()
+
+
+def test_the_last_to_leave_stops_it(home: Path) -> None:
+    first, second = Server(home, durable=False), Server(home, durable=False)
+    with first.used():
+        with second.used():
+            pass
+        assert first.answers()
+    assert not first.answers()
+
+
+def test_eight_at_once(home: Path) -> None:
+    """Eight processes begin together, each asks one question; one server serves them, none stays."""
+    script = ("import sys, pathlib, psycopg\nfrom data.postgres.server import Server\n"
+              "server = Server(pathlib.Path(sys.argv[1]), durable=False)\n"
+              "with server.used():\n    print(psycopg.connect(server.url).execute('select 7').fetchone()[0])\n")
+    many = [subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    assert [process.communicate(timeout=60)[0] for process in many] == ["7\n"] * 8
+    assert Server(home).processes() == []
+
+
+@pytest.mark.parametrize("whom", ["postmaster", "everybody"])
+def test_after_kill_9_it_starts_cleanly(home: Path, whom: str) -> None:
+    server = Server(home)               # durable: what was committed is there again
+    with server.used():
+        with psycopg.connect(server.url) as connection:
+            connection.execute("create table kept (n int)")
+        lingering = psycopg.connect(server.url)
+        for pid in server.processes()[:1] if whom == "postmaster" else server.processes():
+            os.kill(pid, signal.SIGKILL)
+        assert server.ensure(), "it had to be started again"
+        assert ask(server.url, "select count(*) from kept") == 0
+        lingering.close()
+    assert server.processes() == []
+
+
+def test_a_backend_that_lingers_after_its_postmaster_is_ended(home: Path) -> None:
+    """A stopped (SIGSTOP) backend never notices that its postmaster died and keeps the shared memory."""
+    server = Server(home, durable=False)
+    with server.used():
+        backend = psycopg.connect(server.url)
+        os.kill(backend.info.backend_pid, signal.SIGSTOP)
+        os.kill(server.processes()[0], signal.SIGKILL)
+        time.sleep(0.1)
+        assert server.ensure()
+        backend.close()
+
+
+def test_a_user_that_was_killed_holds_nothing(home: Path) -> None:
+    script = ("import sys, pathlib, time\nfrom data.postgres.server import Server\n"
+              "with Server(pathlib.Path(sys.argv[1]), durable=False).used():\n    print('in', flush=True); time.sleep(60)\n")
+    user = subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True)
+    assert user.stdout and user.stdout.readline() == "in\n"
+    user.kill()
+    user.wait()
+    with running(Settings(home=home), durable=False) as url:
+        assert ask(url, "select 1") == 1
+    assert Server(home).processes() == []
+
+
+def test_a_home_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServerTrouble, match="COREHOURS_HOME"):
+        with running(Settings(home=tmp_path / "file" / "var")):
+            pass
+
+
+def test_threads_share_it_too(home: Path) -> None:
+    answers: list[object] = []
+
+    def work() -> None:
+        with running(Settings(home=home), durable=False) as url:
+            answers.append(ask(url, "select 1"))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [1, 1, 1, 1]
