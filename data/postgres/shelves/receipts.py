@@ -1,0 +1,129 @@
+"""Receipts, their lines and their history. Runs are locked in ascending run key, the number series after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from data.postgres.frames import copy_into, frame
+from data.postgres.shelves.shelf import Shelf
+from engine.receipts import AMOUNTS, OPEN_SCHEMA, Receipt, ReceiptStatus
+
+_BILLED = ", ".join(f"cast(sum({name}) as bigint) as billed_{name}" for name in AMOUNTS)
+_OPEN = f"""
+with runs as (
+  select id, revision, run_key, currency, tier, rate_card, policy, {", ".join(AMOUNTS)} from usage_record
+  where payer = :payer and end_at < :before and ended and (billed_micro is null or billed_micro <> cost_micro)
+  order by run_key {{lock}}
+)
+select runs.*, {", ".join(f"billed_{name}" for name in AMOUNTS)} from runs
+left join lateral (select {_BILLED} from receipt_line where usage_id = runs.id and live having count(*) > 0) billed on true
+order by run_key
+"""  # noqa: S608  built from constants
+_LINE_SCHEMA: dict[str, pl.DataType] = {"job_id": pl.String(), "kind": pl.String(), "live": pl.Boolean(), **{
+    name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith("billed_")}}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptEvent:
+    """One step in a receipt's life."""
+
+    at: datetime
+    from_status: str | None
+    to_status: str
+    actor: str
+    reason: str
+
+
+class ReceiptShelf(Shelf):
+    """Receipts by id, number or payer."""
+
+    def open_runs(self, payer: str, before: datetime, lock: bool = False) -> pl.DataFrame:
+        """Ended runs of `payer` that ended before `before` and are not, or no longer rightly, billed (OPEN_SCHEMA)."""
+        return frame(self.connection, _OPEN.format(lock="for update" if lock else ""), OPEN_SCHEMA, payer=payer, before=before)
+
+    def payers_with_open_runs(self, before: datetime) -> list[str]:
+        """Who has something to bill."""
+        return [row.payer for row in self.rows(
+            "select distinct payer from usage_record where ended and end_at < :before"
+            " and (billed_micro is null or billed_micro <> cost_micro) order by payer", before=before)]
+
+    def next_sequence(self, series: str, year: int) -> int:
+        """The next number of the series, gap-free: a rolled-back transaction gives it back."""
+        row = self.one("insert into document_series (series, year, last) values (:series, :year, 1)"
+                       " on conflict (series, year) do update set last = document_series.last + 1 returning last",
+                       series=series, year=year)
+        assert row is not None
+        return int(row.last)
+
+    def add(self, receipt: Receipt, series: str, year: int, sequence: int, lines: pl.DataFrame) -> None:
+        """Write a receipt with its lines and mark its runs billed."""
+        self.execute(
+            "insert into receipt (id, series, year, sequence, number, payer, tier, currency, status, ended_before, lines,"
+            " subtotal_micro, tax_name, tax_ppm, tax_micro, rounding_micro, total_micro, issued_at, issued_by, due_at)"
+            " values (:id, :series, :year, :sequence, :number, :payer, :tier, :currency, 'pending', :ended_before, :lines,"
+            " :subtotal_micro, :tax_name, :tax_ppm, :tax_micro, :rounding_micro, :total_micro, :issued_at, :issued_by, :due_at)",
+            series=series, year=year, sequence=sequence,
+            **{name: getattr(receipt, name) for name in Receipt.__slots__ if name not in ("status", "paid_at")})
+        columns = ["usage_id", "revision", "kind", "run_key", "rate_card", "policy", *AMOUNTS]
+        copy_into(self.connection, "receipt_line", lines.select(pl.lit(receipt.id).alias("receipt_id"), *columns))
+        self.execute("update usage_record u set billed_micro = coalesce(u.billed_micro, 0) + l.cost_micro"
+                     " from receipt_line l where l.receipt_id = :id and u.id = l.usage_id", id=receipt.id)
+        self._log(receipt.id, None, ReceiptStatus.PENDING, receipt.issued_by, "")
+
+    def move(self, receipt: Receipt, to: ReceiptStatus, actor: str, reason: str, at: datetime) -> None:
+        """Change its status and remember who did it and why; a void frees its runs."""
+        paid_at = at if to is ReceiptStatus.PAID else receipt.paid_at if to is ReceiptStatus.REFUNDED else None
+        self.execute("update receipt set status = :to, paid_at = :paid_at where id = :id", to=str(to), paid_at=paid_at, id=receipt.id)
+        if to is ReceiptStatus.VOID:
+            self._free_runs(receipt.id)
+        self._log(receipt.id, receipt.status, to, actor, reason)
+
+    def _free_runs(self, receipt_id: str) -> None:
+        self.rows("select 1 from usage_record where id in (select usage_id from receipt_line where receipt_id = :id)"
+                  " order by run_key for update", id=receipt_id)
+        self.execute("update receipt_line set live = false where receipt_id = :id", id=receipt_id)
+        self.execute(
+            "update usage_record u set billed_micro = (select cast(sum(cost_micro) as bigint) from receipt_line where usage_id = u.id and live)"
+            " where id in (select usage_id from receipt_line where receipt_id = :id)", id=receipt_id)
+
+    def _log(self, receipt_id: str, was: ReceiptStatus | None, to: ReceiptStatus, actor: str, reason: str) -> None:
+        self.execute("insert into receipt_event (receipt_id, from_status, to_status, actor, reason)"
+                     " values (:id, :was, :to, :actor, :reason)",
+                     id=receipt_id, was=None if was is None else str(was), to=str(to), actor=actor, reason=reason)
+
+    def get(self, name: str, lock: bool = False) -> Receipt | None:
+        """A receipt by its id or its number."""
+        row = self.one(f"select * from receipt where id = :name or number = :name {'for update' if lock else ''}", name=name)  # noqa: S608
+        return _receipt(row) if row else None
+
+    def all(self, payers: Sequence[str] | None = None, statuses: Sequence[str] | None = None) -> list[Receipt]:
+        """Receipts, newest first; of some payers or in some states only when asked."""
+        rows = self.rows(
+            "select * from receipt where (cast(:payers as text[]) is null or payer = any(:payers))"
+            " and (cast(:statuses as text[]) is null or status = any(:statuses)) order by issued_at desc, number desc",
+            payers=None if payers is None else list(payers), statuses=None if statuses is None else list(statuses))
+        return [_receipt(row) for row in rows]
+
+    def lines(self, receipt_id: str) -> pl.DataFrame:
+        """Its lines, one a run, by run key, with the job's id as people write it."""
+        return frame(self.connection,
+                     f"select u.job_id, l.kind, l.live, l.usage_id, l.revision, l.run_key, r.currency, r.tier, l.rate_card, l.policy,"
+                     f" {', '.join('l.' + name for name in AMOUNTS)} from receipt_line l join receipt r on r.id = l.receipt_id"
+                     " join usage_record u on u.id = l.usage_id where l.receipt_id = :id order by l.run_key, l.id",  # noqa: S608
+                     _LINE_SCHEMA, id=receipt_id)
+
+    def events(self, receipt_id: str) -> list[ReceiptEvent]:
+        """Its history, oldest first."""
+        return [ReceiptEvent(row.at, row.from_status, row.to_status, row.actor, row.reason) for row in self.rows(
+            "select at, from_status, to_status, actor, reason from receipt_event where receipt_id = :id order by id", id=receipt_id)]
+
+
+def _receipt(row: sa.Row[Any]) -> Receipt:
+    values = {name: getattr(row, name) for name in Receipt.__slots__}
+    return Receipt(**values | {"status": ReceiptStatus(row.status)})
