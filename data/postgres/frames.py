@@ -19,5 +19,5 @@ def copy_into(connection: sa.Connection, table: str, rows: pl.DataFrame) -> None
     """Append `rows` to `table`, whose columns are named like the frame's; one COPY, all or nothing."""
     columns = ", ".join(f'"{name}"' for name in rows.columns)
     cursor = connection.connection.cursor()
-    with cursor.copy(f'copy "{table}" ({columns}) from stdin with (format csv)') as copy:  # type: ignore[attr-defined]
+    with cursor.copy(f'copy "{table}" ({columns}) from stdin with (format csv)') as copy:
         copy.write(rows.write_csv(include_header=False, quote_style="necessary").encode())

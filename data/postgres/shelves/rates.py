@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,11 @@ class RateShelf(Shelf):
             name=card.name, tier=card.tier, version=card.version, currency=card.currency, valid_from=card.valid_from,
             policy=str(card.policy), rounding=str(card.rounding), cpu=card.cpu_micro_per_core_hour,
             gpu=card.gpu_micro_per_gpu_hour, mem=card.mem_micro_per_gib_hour, note=card.note, by=by)
+
+    def last_billed_end(self, tier: str) -> datetime | None:
+        """When the last job of `tier` that stands on a live receipt ended."""
+        row = self.one("select max(end_at) as last from usage_record where tier = :tier and billed_micro is not null", tier=tier)
+        return row.last if row else None
 
 
 def _card(row: sa.Row[Any]) -> RateCard:

@@ -1,0 +1,120 @@
+"""What must always hold, in SQL. Each invariant is a query that lists its violations; none means it holds.
+
+The database's own constraints refuse most of these beforehand. This is the second pair of eyes: it trusts no trigger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from data.postgres.store import PostgresTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """A promise, and the SQL whose rows (text) break it."""
+
+    name: str
+    sql: str
+
+
+INVARIANTS = (
+    Invariant("ledger transactions sum to zero in each currency", """
+        select 'transaction ' || t.key || ' is off by ' || sum(e.amount_micro) || ' ' || e.currency
+        from ledger_entry e join ledger_transaction t on t.id = e.transaction_id
+        group by t.key, e.currency having sum(e.amount_micro) <> 0"""),
+    Invariant("ledger transactions have entries", """
+        select 'transaction ' || key || ' is empty' from ledger_transaction t
+        where not exists (select 1 from ledger_entry e where e.transaction_id = t.id)
+          and key not like 'receipt%' """),
+    Invariant("balances equal their entries", """
+        select kind || ':' || owner || ' says ' || balance_micro || ', its entries ' || coalesce(sum(e.amount_micro), 0)
+        from ledger_account a left join ledger_entry e on e.ledger_account_id = a.id
+        group by a.id having balance_micro <> coalesce(sum(e.amount_micro), 0) or version <> count(e.id)"""),
+    Invariant("balances run on without gaps", """
+        select 'entry ' || id from (
+          select id, account_version, balance_after_micro,
+                 row_number() over w as expected_version, sum(amount_micro) over w as expected_balance
+          from ledger_entry window w as (partition by ledger_account_id order by account_version)) e
+        where account_version <> expected_version or balance_after_micro <> expected_balance"""),
+    Invariant("no account is under its floor", """
+        select kind || ':' || owner || ' is at ' || side * balance_micro from ledger_account
+        where side * balance_micro < floor_micro"""),
+    Invariant("a job stands on one live receipt at most", """
+        select 'usage ' || usage_id from receipt_line where live and kind = 'usage' group by usage_id having count(*) > 1"""),
+    Invariant("live lines belong to receipts that are not void", """
+        select 'line ' || l.id from receipt_line l join receipt r on r.id = l.receipt_id where l.live = (r.status = 'void')"""),
+    Invariant("what a job is billed equals its live lines", """
+        select 'usage ' || u.run_key from usage_record u
+        left join (select usage_id, sum(cost_micro) as billed from receipt_line where live group by usage_id) l on l.usage_id = u.id
+        where u.billed_micro is distinct from l.billed"""),
+    Invariant("a receipt's total is its lines, tax and rounding", """
+        select 'receipt ' || r.number from receipt r join receipt_line l on l.receipt_id = r.id group by r.id
+        having r.subtotal_micro <> sum(l.cost_micro) or r.lines <> count(*)
+            or r.total_micro <> r.subtotal_micro + r.tax_micro + r.rounding_micro"""),
+    Invariant("a receipt has lines", """
+        select 'receipt ' || number from receipt r where not exists (select 1 from receipt_line l where l.receipt_id = r.id)"""),
+    Invariant("a receipt's total stands in the ledger", """
+        select 'receipt ' || r.number from receipt r
+        left join ledger_transaction t on t.key = 'receipt:' || r.id
+        left join ledger_entry e on e.transaction_id = t.id and e.amount_micro > 0
+          and e.ledger_account_id in (select id from ledger_account where kind = 'receivable' and owner = r.payer)
+        group by r.id, t.id having t.id is null or coalesce(sum(e.amount_micro), 0) <> r.total_micro"""),
+    Invariant("a void receipt is reversed in the ledger, no other is", """
+        select 'receipt ' || r.number from receipt r left join ledger_transaction t on t.key = 'receipt-void:' || r.id
+        where (r.status = 'void') <> (t.id is not null)"""),
+    Invariant("a paid receipt has one settled payment, an unpaid one none", """
+        select 'receipt ' || r.number from receipt r left join payment p on p.receipt_id = r.id and p.status = 'succeeded'
+        group by r.id having count(p.id) <> case when r.status in ('paid', 'refunded') and r.total_micro > 0 then 1 else 0 end"""),
+    Invariant("a settled payment is what its receipt asked for", """
+        select 'payment ' || p.reference from payment p join receipt r on r.id = p.receipt_id
+        where p.status in ('succeeded', 'reverted') and (p.amount_micro, p.currency) <> (r.total_micro, r.currency)"""),
+    Invariant("a settled payment is posted once", """
+        select 'payment ' || p.reference from payment p
+        left join ledger_transaction t on t.key = 'pay:' || p.provider || ':' || p.reference
+        where (p.status in ('succeeded', 'reverted')) <> (t.id is not null) and not exists (
+          select 1 from ledger_entry e join ledger_account a on a.id = e.ledger_account_id
+          where e.transaction_id = t.id and a.kind = 'unapplied')"""),
+    Invariant("what payers owe equals their pending receipts", """
+        select 'receivable of ' || coalesce(a.owner, r.payer) from
+          (select owner, currency, balance_micro from ledger_account where kind = 'receivable') a
+        full join (select payer, currency, sum(total_micro) as owed from receipt where status = 'pending' group by payer, currency) r
+          on r.payer = a.owner and r.currency = a.currency
+        where coalesce(a.balance_micro, 0) <> coalesce(r.owed, 0)"""),
+    Invariant("receipt histories hold legal moves only and end where the receipt stands", """
+        select 'receipt ' || r.number from receipt r join lateral (
+          select id, from_status, to_status, lag(to_status) over (order by id) as before,
+                 row_number() over (order by id desc) as from_end from receipt_event where receipt_id = r.id) e on true
+        where e.from_status is distinct from e.before or (e.from_end = 1 and e.to_status <> r.status)
+           or (e.from_status is null and e.to_status <> 'pending')
+           or (e.from_status is not null and (e.from_status, e.to_status) not in
+               (('pending', 'paid'), ('pending', 'void'), ('paid', 'refunded'), ('paid', 'pending')))"""),
+    Invariant("receipt numbers have no gap", """
+        select s.series || '-' || s.year from document_series s left join receipt r on r.series = s.series and r.year = s.year
+        group by s.series, s.year, s.last having count(r.id) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
+    Invariant("charges are the sum of their meters", """
+        select run_key from usage_record where cost_micro <> cpu_micro + gpu_micro + mem_micro + rounding_micro or cost_micro < 0"""),
+    Invariant("what has not ended costs nothing and is not billed", """
+        select run_key from usage_record where not ended and (cost_micro <> 0 or billed_micro is not null)"""),
+    Invariant("a job is priced by the card of its tier that was valid when it ended", """
+        select u.run_key from usage_record u where u.ended and u.rate_card <> (
+          select c.name from rate_card c where c.tier = u.tier and c.valid_from <= u.end_at order by c.valid_from desc limit 1)"""),
+    Invariant("an unbilled job is priced at its payer's tier", """
+        select u.run_key from usage_record u join payer p on p.name = u.payer where u.billed_micro is null and u.tier <> p.tier"""),
+    Invariant("every job has its payer", """
+        select u.run_key from usage_record u left join payer p on p.name = u.payer where p.name is null"""),
+    Invariant("the same run is kept once", """
+        select min(run_key) from usage_record where sluid is null group by cluster, job_id_raw, submit_at having count(*) > 1"""),
+    Invariant("audit entries are numbered without gaps up to the head", """
+        select 'head at ' || h.id || ', ' || count(e.id) || ' entries up to ' || coalesce(max(e.id), 0)
+        from audit_head h left join audit_entry e on true group by h.id, h.hash
+        having count(e.id) <> h.id or coalesce(max(e.id), 0) <> h.id"""),
+)
+
+
+def violations(tx: PostgresTransaction, invariant: Invariant, most: int = 20) -> tuple[int, list[str]]:
+    """How often `invariant` is broken, and the first `most` places."""
+    rows = tx.connection.execute(sa.text(f"select cast(v.what as text) from ({invariant.sql}) v(what)")).scalars().all()  # noqa: S608
+    return len(rows), [str(row) for row in rows[:most]]
