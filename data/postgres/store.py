@@ -87,6 +87,10 @@ class Store:
         self.settings = settings
         self.anchors = Anchors(Path(settings.home) / "audit", settings)
 
+    def audit_keys(self) -> dict[str, bytes]:
+        """The keys that audit entries may be signed with, by their id."""
+        return {self.settings.audit_key_id: self.settings.secret("audit_key").encode()}
+
     def run(self, work: Callable[[PostgresTransaction], T], actor: str = "system") -> T:
         """Call `work` in one transaction and commit; the audit entries it queued are part of it."""
         for attempt in stamina.retry_context(on=worth_retrying, attempts=8, wait_initial=0.02, wait_max=0.5, timeout=30):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,8 +55,18 @@ class AuditShelf(Shelf):
 
     def chain(self) -> Iterator[AuditEntry]:
         """Every entry in order, streamed."""
-        result = self.connection.execution_options(yield_per=2000).execute(
-            sa.text("select id, at, actor, action, subject, body, key_id, prev_hash, hash from audit_entry order by id"))
-        for row in result:
-            yield AuditEntry(row.id, row.at, row.actor, row.action, row.subject, bytes(row.body), row.key_id,
-                             bytes(row.prev_hash), bytes(row.hash))
+        statement = sa.text(f"select {_COLUMNS} from audit_entry order by id")  # noqa: S608  a constant
+        for row in self.connection.execute(statement, execution_options={"yield_per": 2000}):
+            yield _entry(row)
+
+    def newest(self, most: int) -> list[AuditEntry]:
+        """The last `most` entries, newest first."""
+        return [_entry(row) for row in self.rows(f"select {_COLUMNS} from audit_entry order by id desc limit :most", most=most)]  # noqa: S608
+
+
+_COLUMNS = "id, at, actor, action, subject, body, key_id, prev_hash, hash"
+
+
+def _entry(row: sa.Row[Any]) -> AuditEntry:
+    return AuditEntry(row.id, row.at, row.actor, row.action, row.subject, bytes(row.body), row.key_id,
+                      bytes(row.prev_hash), bytes(row.hash))

@@ -1,0 +1,104 @@
+"""Receipts on the command line: create, list, show, void."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import datetime
+
+from commands.installation import installation
+from commands.output import table
+from data.postgres.store import PostgresTransaction, Store
+from engine.errors import NotFound
+from engine.money import amount_text
+from engine.periods import parse_instant
+from engine.policy import OPERATOR
+from engine.receipts import AMOUNTS, Receipt
+from engine.services.receipts import create_receipt, void_receipt
+
+HELP = "receipts: create -u USER --before T, list, show, void"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `receipts`."""
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    create = verbs.add_parser("create", help="bill what USER's jobs cost that ended before T and are not billed yet")
+    create.add_argument("-u", "--user", required=True)
+    create.add_argument("--before", default="now", help="a date or time such as 2026-11-01; default: now")
+    listing = verbs.add_parser("list", help="every receipt, newest first")
+    listing.add_argument("-u", "--user")
+    listing.add_argument("--status", choices=["pending", "paid", "refunded", "void"])
+    show = verbs.add_parser("show", help="one receipt with its lines and history")
+    show.add_argument("receipt", help="its id or number")
+    void = verbs.add_parser("void", help="take back a pending receipt; its jobs can be billed again")
+    void.add_argument("receipt", help="its id or number")
+    void.add_argument("--reason", required=True)
+    for verb in (create, listing, show, void):
+        verb.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    with installation() as store:
+        if args.verb == "list":
+            receipts = store.read(lambda tx: tx.receipts.all([args.user] if args.user else None, [args.status] if args.status else None))
+            print(json.dumps([summary(receipt) for receipt in receipts]) if args.json else _listing(receipts))
+            return 0
+        receipt = _one(store, args)
+        whole = store.read(lambda tx: with_lines(tx, receipt))
+    print(json.dumps(whole) if args.json else _page(whole))
+    return 0
+
+
+def _one(store: Store, args: argparse.Namespace) -> Receipt:
+    if args.verb == "create":
+        before = parse_instant(args.before, store.settings.zone)
+        return store.run(lambda tx: create_receipt(tx, args.user, before, OPERATOR), actor=OPERATOR.name)
+    if args.verb == "void":
+        return store.run(lambda tx: void_receipt(tx, args.receipt, args.reason, OPERATOR), actor=OPERATOR.name)
+    found = store.read(lambda tx: tx.receipts.get(args.receipt))
+    if found is None:
+        raise NotFound(f"No receipt {args.receipt!r}.")
+    return found
+
+
+def summary(receipt: Receipt) -> dict[str, object]:
+    """A receipt as JSON values, without its lines; `lines` is their number."""
+    return {"receipt_id": receipt.id, "number": receipt.number, "status": str(receipt.status), "user": receipt.payer,
+            "tier": receipt.tier, "currency": receipt.currency, "lines": receipt.lines,
+            "subtotal_micro": receipt.subtotal_micro, "tax_name": receipt.tax_name, "tax_ppm": receipt.tax_ppm,
+            "tax_micro": receipt.tax_micro, "rounding_micro": receipt.rounding_micro, "total_micro": receipt.total_micro,
+            "ended_before": _utc(receipt.ended_before), "issued_at": _utc(receipt.issued_at), "due_at": _utc(receipt.due_at),
+            "paid_at": _utc(receipt.paid_at)}
+
+
+def with_lines(tx: PostgresTransaction, receipt: Receipt) -> dict[str, object]:
+    """A receipt as JSON values with its lines, one a job, and its history."""
+    lines = tx.receipts.lines(receipt.id).select("run_key", "job_id", "kind", "live", "rate_card", "policy", *AMOUNTS)
+    history = [{"at": _utc(event.at), "from": event.from_status, "to": event.to_status, "by": event.actor, "reason": event.reason}
+               for event in tx.receipts.events(receipt.id)]
+    return summary(receipt) | {"lines": lines.to_dicts(), "history": history}
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z") if instant else None
+
+
+def _listing(receipts: list[Receipt]) -> str:
+    if not receipts:
+        return "No receipt yet."
+    rows = [(receipt.number, receipt.payer, receipt.status, receipt.lines, amount_text(receipt.total_micro, receipt.currency),
+             receipt.currency, receipt.issued_at.date(), receipt.id) for receipt in receipts]
+    return table(("Number", "User", "Status", "Jobs", "Total", "", "Issued", "Id"), rows, right=(3, 4))
+
+
+def _page(receipt: dict[str, object]) -> str:
+    lines, history = receipt["lines"], receipt["history"]
+    assert isinstance(lines, list) and isinstance(history, list)
+    currency, total = str(receipt["currency"]), receipt["total_micro"]
+    assert isinstance(total, int)
+    rows = [(line["job_id"], line["kind"], line["rate_card"], amount_text(line["cost_micro"], currency)) for line in lines]
+    steps = [f"{step['at']}  {step['to']}  by {step['by']}" + (f": {step['reason']}" if step["reason"] else "") for step in history]
+    return "\n".join([f"Receipt {receipt['number']} of {receipt['user']}: {receipt['status']}", "",
+                      table(("Job", "Line", "Card", currency), rows, right=(3,)), "",
+                      f"Total {amount_text(total, currency)} {currency}", "", *steps])
