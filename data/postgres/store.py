@@ -16,10 +16,13 @@ import stamina
 
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
+from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.ledger import LedgerShelf
+from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.payers import PayerShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
+from data.postgres.shelves.users import SessionShelf, UserShelf
 from data.settings import Settings
 
 T = TypeVar("T")
@@ -77,6 +80,26 @@ class PostgresTransaction:
     def receipts(self) -> ReceiptShelf:
         """Receipts, their lines and their history."""
         return ReceiptShelf(self.connection)
+
+    @cached_property
+    def finance_reads(self) -> FinanceReadsShelf:
+        """Sums for finance and operations pages."""
+        return FinanceReadsShelf(self.connection)
+
+    @cached_property
+    def operations_reads(self) -> OperationsReadsShelf:
+        """Lists for operations pages."""
+        return OperationsReadsShelf(self.connection)
+
+    @cached_property
+    def users(self) -> UserShelf:
+        """People who sign in."""
+        return UserShelf(self.connection)
+
+    @cached_property
+    def sessions(self) -> SessionShelf:
+        """Their sessions, and the throttle at the door."""
+        return SessionShelf(self.connection)
 
 
 class Store:
