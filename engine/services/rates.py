@@ -14,8 +14,10 @@ from engine.users import Action, Person
 
 def ensure_default_cards(tx: Transaction) -> int:
     """Put the default card of each tier into an empty book; how many were put."""
-    tx.rates.lock()
     if tx.rates.book():
+        return 0
+    tx.rates.lock()
+    if tx.rates.book():                         # somebody else was putting them
         return 0
     for card in DEFAULT_CARDS:
         _add(tx, card, "system")

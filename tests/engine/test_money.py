@@ -1,0 +1,62 @@
+"""Money stays whole: conversion at the border, rounding once, words made from the integer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import MoneyError
+from engine.money import Money, amount_text, exact_text, from_minor, parse_micro, round_to_minor, to_minor
+
+AMOUNTS = st.integers(-(10**15), 10**15)
+
+
+def test_satang_become_micro_units_and_back() -> None:
+    assert from_minor(6060, "THB") == Money(60_600_000, "THB")
+    assert to_minor(Money(60_600_000, "THB")) == 6060
+    assert from_minor(61, "JPY") == Money(61_000_000, "JPY")
+
+
+def test_a_fraction_of_a_satang_is_refused() -> None:
+    with pytest.raises(MoneyError, match="no whole number of THB minor units"):
+        to_minor(Money(60_605_000, "THB"))
+
+
+@pytest.mark.parametrize("wrong", [1.5, "1", True, None, 2**63])
+def test_only_whole_numbers_that_fit_are_money(wrong: object) -> None:
+    with pytest.raises(MoneyError):
+        Money(wrong, "THB")  # type: ignore[arg-type]
+
+
+def test_currencies_do_not_mix() -> None:
+    with pytest.raises(MoneyError, match="THB and USD cannot be added"):
+        Money(1, "THB") + Money(1, "USD")
+    with pytest.raises(MoneyError, match="'XXX' is not one of"):
+        Money(1, "XXX")
+
+
+@given(AMOUNTS)
+def test_rounding_is_nearest_and_symmetric(micro: int) -> None:
+    rounded = round_to_minor(micro, "THB")
+    assert rounded % 10_000 == 0
+    assert abs(rounded - micro) <= 5_000
+    assert round_to_minor(-micro, "THB") == -rounded
+
+
+@pytest.mark.parametrize(("micro", "text"), [
+    (60_600_000, "60.60"), (0, "0.00"), (-6_000_000, "−6.00"), (1_234_567_890_000, "1,234,567.89"), (4_999, "0.00"), (5_000, "0.01"),
+    (-4_000, "0.00")])
+def test_amounts_in_words(micro: int, text: str) -> None:
+    assert amount_text(micro) == text
+
+
+@given(AMOUNTS)
+def test_exact_text_reads_back(micro: int) -> None:
+    assert parse_micro(exact_text(micro)) == micro
+
+
+@pytest.mark.parametrize("wrong", ["", "1.2345678", "1,5x", "--1", "1e3", "NaN", "½"])
+def test_what_is_no_amount_is_refused(wrong: str) -> None:
+    with pytest.raises(MoneyError, match="is not an amount"):
+        parse_micro(wrong)
