@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from engine.errors import DomainError
@@ -140,3 +141,42 @@ def generated_password() -> str:
     """A password of 96 random bits: four groups of letters and digits without look-alikes."""
     alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One live session as its owner may see it; the token itself is known to the browser only."""
+
+    token_hash: bytes
+    created_at: datetime
+    seen_at: datetime
+    address: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """How many attempts in how long lock the door, and for how long."""
+
+    failures: int
+    window: timedelta
+    lock: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The throttle's state for one name and address: recent attempts without success, and the end of a lock."""
+
+    tried_at: tuple[datetime, ...] = ()
+    locked_until: datetime | None = None
+
+    def locked(self, now: datetime) -> bool:
+        """True while nobody is let in, whatever the password."""
+        return self.locked_until is not None and now < self.locked_until
+
+    def tried(self, now: datetime, rule: Throttle) -> Door:
+        """The state after one more attempt, counted before its password is looked at: attempts side by side cannot
+        slip past the count. A right password clears it."""
+        before = () if self.locked_until else self.tried_at
+        recent = (*(at for at in before if now - at < rule.window), now)
+        return Door(recent, now + rule.lock if len(recent) >= rule.failures else None)

@@ -41,11 +41,18 @@ create table app_session (
 );
 create index on app_session (user_id) where revoked_at is null;
 
+-- A password that was right, waiting for its browser to fetch the session cookie: once, within seconds.
+create table sign_in_ticket (
+  door_hash bytea primary key check (length(door_hash) = 32),    -- the browser it was typed in
+  user_id bigint not null references app_user,
+  target text not null,                        -- where the person wanted to go
+  expires_at timestamptz not null
+);
+
 create table sign_in_throttle (
   name text not null,
   address text not null,
-  window_start timestamptz not null,
-  failures int not null check (failures >= 0),
+  tried_at timestamptz[] not null default '{}',   -- attempts that have not succeeded, oldest first
   locked_until timestamptz,
   primary key (name, address)
 );

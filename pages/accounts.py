@@ -1,0 +1,9 @@
+"""Accounts & tiers."""
+
+from dashboard.access import require
+from dashboard.tables import nothing_here, page_head
+from engine.users import Action
+
+require(Action.SEE_ACCOUNTS)
+page_head("Accounts & tiers")
+nothing_here("construction", "This page is not drawn yet")

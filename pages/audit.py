@@ -1,0 +1,9 @@
+"""Audit."""
+
+from dashboard.access import require
+from dashboard.tables import nothing_here, page_head
+from engine.users import Action
+
+require(Action.SEE_AUDIT)
+page_head("Audit")
+nothing_here("construction", "This page is not drawn yet")

@@ -1,0 +1,9 @@
+"""Billing queue."""
+
+from dashboard.access import require
+from dashboard.tables import nothing_here, page_head
+from engine.users import Action
+
+require(Action.SEE_BILLING)
+page_head("Billing queue")
+nothing_here("construction", "This page is not drawn yet")

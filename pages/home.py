@@ -1,0 +1,9 @@
+"""Home."""
+
+from dashboard.access import require
+from dashboard.tables import nothing_here, page_head
+from engine.users import Action
+
+require(Action.SEE_OWN)
+page_head("Home")
+nothing_here("construction", "This page is not drawn yet")

@@ -1,0 +1,69 @@
+"""My account: who I am here, my password, where I am signed in."""
+
+import polars as pl
+import streamlit as st
+
+from dashboard import access, actions, tables, words
+from dashboard.account_widgets import PASSWORD_FIELDS, AccountWidgets
+from dashboard.connection import store
+from dashboard.signing_in import right_password
+from data import passwords
+from engine.services import users
+from engine.users import BadPassword, check_password
+
+person = access.me()
+token = access.session_hash() or b""
+tables.page_head("Profile", words.plain(person.name) + f" · {person.role.value}")
+
+
+def change(current: str, new: str, repeat: str) -> None:
+    """What the form does when it is sent."""
+    st.session_state["password_refusal"] = st.session_state["password_changed"] = ""
+    try:
+        check_password(person.name, new)
+        if new != repeat:
+            raise BadPassword("The two new ones differ.")
+        if not right_password(store(), person.name, current):
+            raise BadPassword("The current one is not right.")
+    except BadPassword as refusal:
+        st.session_state["password_refusal"] = f"{refusal.sentence} Nothing was changed."
+        return
+    new_hash = passwords.hashed(new)
+    if actions.act(lambda tx: users.set_password(tx, person.name, new_hash, keep=token), "password").ok:
+        st.session_state["password_changed"] = "Password changed. Your other sessions have ended."
+
+
+def agent_words(agent: str) -> str:
+    """The browser's name out of its long self-description."""
+    known = ("Edg", "OPR", "Firefox", "Chrome", "Safari")
+    return next((name for name in known if name in agent), "other").replace("Edg", "Edge").replace("OPR", "Opera")
+
+
+left, right = st.columns([1, 1.4])
+with left:
+    with tables.card("About you"):
+        tables.rows_of([("Name", person.name), ("Role", person.role.value), ("Usage and receipts of", person.payer),
+                        ("Projects you lead", ", ".join(person.projects) or words.NOTHING)])
+    st.session_state["authentication_status"] = True          # the widget asks; nothing else does
+    AccountWidgets(change=change).reset_password(person.name, fields=PASSWORD_FIELDS, key="change_password",
+                                                 clear_on_submit=True)
+    if refusal := st.session_state.pop("password_refusal", ""):
+        st.error(words.plain(refusal), icon=":material/error:")
+    if done := st.session_state.pop("password_changed", ""):
+        st.success(done, icon=":material/check_circle:")
+
+with right, tables.card("Where you are signed in", "ends after 30 minutes without a click, at the latest after 12 hours"):
+    sessions = store().read(lambda tx: tx.sessions.live(person.id, tx.settings.session_idle_minutes))
+    tables.table(
+        pl.DataFrame({"since": [words.moment(row.created_at) for row in sessions],
+                      "seen": [words.ago(row.seen_at) for row in sessions],
+                      "browser": [agent_words(row.agent) for row in sessions],
+                      "address": [row.address for row in sessions],
+                      "here": ["this one" if row.token_hash == token else "" for row in sessions]}),
+        {"since": tables.text_column("Since", 110), "seen": tables.text_column("Last click", 100),
+         "browser": tables.text_column("Browser", 90), "address": tables.text_column("Address", 130),
+         "here": tables.text_column("", 80)}, key="sessions", alt="Your sessions")
+    if st.button("Sign out everywhere else", icon=":material/logout:", disabled=len(sessions) < 2):
+        if actions.act(lambda tx: users.leave_everywhere(tx, person.name, keep=token), "leave_everywhere",
+                       done="Your other sessions have ended.").ok:
+            st.rerun()
