@@ -23,8 +23,10 @@ def main() -> int:
     os.chdir(ROOT)                                  # Streamlit reads .streamlit/config.toml from here
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    os.environ["STREAMLIT_SERVER_PORT"], os.environ["STREAMLIT_SERVER_ADDRESS"] = str(args.port), args.host
-    uvicorn.run("dashboard.asgi:app", host=args.host, port=args.port, log_level="warning", access_log=False,
+    os.environ |= {"STREAMLIT_SERVER_PORT": str(args.port), "STREAMLIT_SERVER_ADDRESS": args.host}
+    from dashboard.asgi import app  # only now: it reads the configuration, and sets up Streamlit's own logging
+
+    uvicorn.run(app, host=args.host, port=args.port, log_level="warning", access_log=False,
                 proxy_headers=bool(args.trust_proxy), forwarded_allow_ips=args.trust_proxy or None, server_header=False,
                 ws_ping_interval=20, timeout_graceful_shutdown=5)
     return 0

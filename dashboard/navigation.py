@@ -86,7 +86,7 @@ def foot(person: Person) -> None:
     """Who I am, and the way out."""
     with st.sidebar:
         about = " · ".join(dict.fromkeys((person.name, person.role.value)))
-        st.markdown(f":gray[{plain(about)}]")
+        st.markdown(f":gray[:small[{plain(about)}]]")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(_page(entry_of("profile"), False), label="Profile", icon=":material/person:")
             if st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out"):

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.words import NOTHING, STATE_COLOURS, state_colour
+from dashboard.words import NOTHING, STATE_COLOURS, plain, state_colour
 
 PAGE_WIDTH = 1036                      # pixels a page gives a table at 1440
 SELECTION_WIDTH = 36
@@ -41,7 +41,7 @@ def page_head(title: str, subtitle: str = "", freshness: tuple[str, str, str] | 
         with st.container(gap=None, width="content"):
             st.title(title, anchor=False)
             if subtitle:
-                st.markdown(f":gray[{subtitle}]")
+                st.markdown(f":gray[:small[{subtitle}]]")
         with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", width="content"):
             if freshness:
                 words, icon, colour = freshness
@@ -72,7 +72,7 @@ def card(title: str = "", note: str = "", height: Any = "stretch", key: str | No
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.subheader(title, anchor=False, width="content")
                 if note:
-                    st.markdown(f":gray[{note}]", width="content")
+                    st.markdown(f":gray[:small[{note}]]", width="content")
         yield
 
 
@@ -144,7 +144,7 @@ def nothing_here(icon: str, line: str, cause: str = "", button: Callable[[], Any
         st.markdown(f":gray[:material/{icon}:]", width="content", text_alignment="center")
         st.markdown(f"**{line}**", width="content", text_alignment="center")
         if cause:
-            st.markdown(f":gray[{cause}]", width="content", text_alignment="center")
+            st.markdown(f":gray[:small[{cause}]]", width="content", text_alignment="center")
         answer = button() if button else None
         st.space("small")
         return answer
@@ -159,5 +159,5 @@ def rows_of(label_values: Sequence[tuple[str, str]]) -> None:
     """Pairs of a grey label and a right-hand value, one line each."""
     for label, value in label_values:
         with st.container(horizontal=True, horizontal_alignment="distribute", gap=None):
-            st.markdown(f":gray[{label}]", width="content")
-            st.text(value)
+            st.markdown(f":gray[:small[{label}]]", width="content")
+            st.markdown(f":small[{plain(value)}]", width="content")

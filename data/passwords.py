@@ -11,7 +11,7 @@ from engine.users import PASSWORD_BYTES
 
 def hashed(password: str) -> str:
     """The bcrypt hash to keep; the caller has checked the password's rules."""
-    from streamlit_authenticator.utilities.hasher import Hasher     # late: it brings Streamlit along
+    from streamlit_authenticator.utilities.hasher import Hasher  # late: it brings Streamlit along
 
     return str(Hasher.hash(password))
 

@@ -18,7 +18,7 @@ tables.page_head("Profile", words.plain(person.name) + f" · {person.role.value}
 
 def change(current: str, new: str, repeat: str) -> None:
     """What the form does when it is sent."""
-    st.session_state["password_refusal"] = st.session_state["password_changed"] = ""
+    st.session_state["refusal"] = st.session_state["changed"] = ""
     try:
         check_password(person.name, new)
         if new != repeat:
@@ -26,11 +26,11 @@ def change(current: str, new: str, repeat: str) -> None:
         if not right_password(store(), person.name, current):
             raise BadPassword("The current one is not right.")
     except BadPassword as refusal:
-        st.session_state["password_refusal"] = f"{refusal.sentence} Nothing was changed."
+        st.session_state["refusal"] = f"{refusal.sentence} Nothing was changed."
         return
     new_hash = passwords.hashed(new)
     if actions.act(lambda tx: users.set_password(tx, person.name, new_hash, keep=token), "password").ok:
-        st.session_state["password_changed"] = "Password changed. Your other sessions have ended."
+        st.session_state["changed"] = "Password changed. Your other sessions have ended."
 
 
 def agent_words(agent: str) -> str:
@@ -47,9 +47,9 @@ with left:
     st.session_state["authentication_status"] = True          # the widget asks; nothing else does
     AccountWidgets(change=change).reset_password(person.name, fields=PASSWORD_FIELDS, key="change_password",
                                                  clear_on_submit=True)
-    if refusal := st.session_state.pop("password_refusal", ""):
+    if refusal := st.session_state.pop("refusal", ""):
         st.error(words.plain(refusal), icon=":material/error:")
-    if done := st.session_state.pop("password_changed", ""):
+    if done := st.session_state.pop("changed", ""):
         st.success(done, icon=":material/check_circle:")
 
 with right, tables.card("Where you are signed in", "ends after 30 minutes without a click, at the latest after 12 hours"):
@@ -63,7 +63,7 @@ with right, tables.card("Where you are signed in", "ends after 30 minutes withou
         {"since": tables.text_column("Since", 110), "seen": tables.text_column("Last click", 100),
          "browser": tables.text_column("Browser", 90), "address": tables.text_column("Address", 130),
          "here": tables.text_column("", 80)}, key="sessions", alt="Your sessions")
-    if st.button("Sign out everywhere else", icon=":material/logout:", disabled=len(sessions) < 2):
-        if actions.act(lambda tx: users.leave_everywhere(tx, person.name, keep=token), "leave_everywhere",
-                       done="Your other sessions have ended.").ok:
-            st.rerun()
+    pressed = st.button("Sign out everywhere else", icon=":material/logout:", disabled=len(sessions) < 2)
+    if pressed and actions.act(lambda tx: users.leave_everywhere(tx, person.name, keep=token), "leave_everywhere",
+                               done="Your other sessions have ended.").ok:
+        st.rerun()
