@@ -27,6 +27,7 @@ from engine.services.rates import ensure_default_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 Corehours = Callable[..., subprocess.CompletedProcess[str]]
+AUDIT_KEY = "audit key of the tests: the template's chain and a test's own are one"
 made_here: list[str] = []
 
 
@@ -65,7 +66,7 @@ def template(server_url: str) -> Iterator[str]:
     engine = connect(_of(server_url, name))
     migrate(engine)
     with tempfile.TemporaryDirectory() as home:
-        Store(engine, Settings(home=Path(home))).run(ensure_default_cards)
+        Store(engine, Settings(home=Path(home), audit_key=AUDIT_KEY)).run(ensure_default_cards)
     engine.dispose()
     yield name
     _execute(server_url, f"drop database {name} with (force)")
@@ -83,7 +84,7 @@ def database_url(server_url: str, template: str) -> Iterator[str]:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Development settings on that database, runtime files in a folder of this test's own."""
-    return Settings(env="development", home=tmp_path / "home", database_url=database_url)
+    return Settings(env="development", home=tmp_path / "home", database_url=database_url, audit_key=AUDIT_KEY)
 
 
 @pytest.fixture
@@ -98,7 +99,8 @@ def store(settings: Settings) -> Iterator[Store]:
 @pytest.fixture
 def installation_env(database_url: str, tmp_path: Path) -> dict[str, str]:
     """The environment of a subprocess that works on that database: same as `settings`."""
-    return {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    return {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(tmp_path / "home"), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
+            "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
