@@ -86,6 +86,19 @@ class ReceiptShelf(Protocol):
     def lines(self, receipt_id: str) -> pl.DataFrame: ...
 
 
+class UsageShelf(Protocol):
+    """Usage records and their charges."""
+
+    def unbilled(self, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> pl.DataFrame: ...
+    def store_charges(self, priced: pl.DataFrame) -> None: ...
+
+
+class LakeShelf(Protocol):
+    """What goes to the analytics copy."""
+
+    def add(self, differences: pl.DataFrame) -> None: ...
+
+
 class ManualPayments(Protocol):
     """Settlements that an admin enters."""
 
@@ -112,5 +125,9 @@ class Transaction(Protocol):
     def ledger(self) -> LedgerShelf: ...
     @property
     def receipts(self) -> ReceiptShelf: ...
+    @property
+    def usage(self) -> UsageShelf: ...
+    @property
+    def lake(self) -> LakeShelf: ...
     @property
     def payments(self) -> ManualPayments: ...

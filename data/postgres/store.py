@@ -14,14 +14,19 @@ import psycopg.errors
 import sqlalchemy as sa
 import stamina
 
+from data.analytics.lake import Lake
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
+from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.payers import PayerShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
+from data.postgres.shelves.runs import RunShelf
+from data.postgres.shelves.usage import UsageShelf
+from data.postgres.shelves.usage_reads import UsageReadsShelf
 from data.postgres.shelves.users import SessionShelf, UserShelf
 from data.settings import Settings
 
@@ -44,10 +49,12 @@ def worth_retrying(error: Exception) -> bool:
 class PostgresTransaction:
     """One open transaction: its shelves, the database's clock, and who acts."""
 
-    def __init__(self, connection: sa.Connection, settings: Settings, actor: str) -> None:
+    def __init__(self, connection: sa.Connection, settings: Settings, actor: str, lake: Lake) -> None:
         self.connection = connection
         self.settings = settings
         self.actor = actor
+        self.follow_ups: list[Callable[[], None]] = []      # called once it is committed; none of them raises
+        self._lake = lake
 
     @cached_property
     def now(self) -> datetime:
@@ -77,6 +84,21 @@ class PostgresTransaction:
         return LedgerShelf(self.connection, self.actor)
 
     @cached_property
+    def usage(self) -> UsageShelf:
+        """Usage records and their charges."""
+        return UsageShelf(self.connection)
+
+    @cached_property
+    def runs(self) -> RunShelf:
+        """Ingest runs."""
+        return RunShelf(self.connection)
+
+    @cached_property
+    def lake(self) -> LakeShelf:
+        """What goes to the analytics copy after the commit."""
+        return LakeShelf(self.connection, self.follow_ups.append, self._lake.append)
+
+    @cached_property
     def receipts(self) -> ReceiptShelf:
         """Receipts, their lines and their history."""
         return ReceiptShelf(self.connection)
@@ -90,6 +112,11 @@ class PostgresTransaction:
     def operations_reads(self) -> OperationsReadsShelf:
         """Lists for operations pages."""
         return OperationsReadsShelf(self.connection)
+
+    @cached_property
+    def usage_reads(self) -> UsageReadsShelf:
+        """What people read of usage."""
+        return UsageReadsShelf(self.connection)
 
     @cached_property
     def users(self) -> UserShelf:
@@ -109,6 +136,7 @@ class Store:
         self.engine = engine
         self.settings = settings
         self.anchors = Anchors(Path(settings.home) / "audit", settings)
+        self.lake = Lake(engine, settings)
 
     def audit_keys(self) -> dict[str, bytes]:
         """The keys that audit entries may be signed with, by their id."""
@@ -119,11 +147,13 @@ class Store:
         for attempt in stamina.retry_context(on=worth_retrying, attempts=8, wait_initial=0.02, wait_max=0.5, timeout=30):
             with attempt:
                 with self.engine.begin() as connection:
-                    tx = PostgresTransaction(connection, self.settings, actor)
+                    tx = PostgresTransaction(connection, self.settings, actor, self.lake)
                     result = work(tx)
                     tail = tx.audit.flush() if "audit" in tx.__dict__ else None
                 if tail is not None:
                     self.anchors.note(tail)
+                for follow_up in tx.follow_ups:
+                    follow_up()
                 return result
         raise AssertionError("stamina either returns or raises")
 
@@ -131,4 +161,4 @@ class Store:
         """Call `work` on one read-only snapshot: every figure in it is of the same instant."""
         with self.engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
             with connection.begin():
-                return work(PostgresTransaction(connection, self.settings, "reader"))
+                return work(PostgresTransaction(connection, self.settings, "reader", self.lake))

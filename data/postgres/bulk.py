@@ -1,0 +1,89 @@
+"""Frames in and out of Postgres in bulk, by COPY in its CSV form, a slice at a time. Instants are Unix seconds in
+frames and timestamptz in tables. Refuses to know what the columns mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+import psycopg
+import sqlalchemy as sa
+
+INSTANTS = frozenset({"submit_at", "start_at", "end_at"})
+SLICE = 65_536                  # rows encoded at a time: keeps memory flat and the server busy
+
+
+def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame, told: Callable[[int], None] | None = None) -> None:
+    """Append `rows` to `table`, whose columns are named like the frame's; `told` hears how many are in."""
+    names = ", ".join(f'"{name}"' for name in rows.columns)
+    with _cursor(connection).copy(f'copy "{table}" ({names}) from stdin with (format csv)') as copy:
+        for start in range(0, len(rows), SLICE):
+            part = rows.slice(start, SLICE)
+            copy.write(as_csv(part))
+            if told:
+                told(start + len(part))
+
+
+def as_csv(rows: pl.DataFrame) -> bytes:
+    """CSV as COPY reads it: nothing for null, `""` for an empty text, instants as UTC times."""
+    out = BytesIO()
+    instants = [pl.from_epoch(pl.col(name), time_unit="s") for name in rows.columns if name in INSTANTS]
+    rows.with_columns(instants).write_csv(out, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S")
+    return out.getvalue()
+
+
+def storable(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with NUL, which Postgres cannot keep in a text, shown as the replacement character."""
+    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
+    odd = [name for name in texts if rows[name].str.contains("\0", literal=True).any()]
+    return rows.with_columns(pl.col(name).str.replace_all("\0", "�", literal=True) for name in odd)
+
+
+def copy_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], **values: Any) -> pl.DataFrame:
+    """The rows of `query` (`%(name)s` stands for a value) as a frame of `schema`, columns by position."""
+    buffer = BytesIO()
+    with _copied(connection, query, values) as copy:
+        for block in copy:
+            buffer.write(block)
+    return _frame(buffer, schema)
+
+
+def stream_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], block_bytes: int = 2**25) -> Iterator[pl.DataFrame]:
+    """The same in frames of about `block_bytes` of text each: bounded memory however many rows there are."""
+    buffer = BytesIO()
+    with _copied(connection, query, {}) as copy:
+        for block in copy:                      # the driver hands over whole rows
+            buffer.write(block)
+            if buffer.tell() >= block_bytes:
+                yield _frame(buffer, schema)
+                buffer = BytesIO()
+    if buffer.tell():
+        yield _frame(buffer, schema)
+
+
+def _copied(connection: sa.Connection, query: str, values: Mapping[str, Any]) -> Any:
+    return _cursor(connection).copy(f"copy ({query}) to stdout with (format csv)", values or None)
+
+
+def _frame(buffer: BytesIO, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    if not buffer.tell():
+        return pl.DataFrame(schema=dict(schema))
+    buffer.seek(0)
+    flags = [name for name, dtype in schema.items() if dtype == pl.Boolean]
+    texts = {name: pl.String() if name in flags else dtype for name, dtype in schema.items()}
+    rows = pl.read_csv(buffer, has_header=False, schema=texts)
+    return rows.with_columns(pl.col(name) == "t" for name in flags)
+
+
+def _cursor(connection: sa.Connection) -> psycopg.ClientCursor[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return psycopg.ClientCursor(driver)
+
+
+def as_columns(schema: Mapping[str, pl.DataType], table: str = "u") -> str:
+    """The select list that reads `schema` from `table`: instants as Unix seconds."""
+    return ", ".join(f'extract(epoch from {table}."{name}")::bigint' if name in INSTANTS else f'{table}."{name}"' for name in schema)

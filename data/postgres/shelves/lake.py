@@ -1,0 +1,32 @@
+"""Batches on their way to the analytics copy. Written in the transaction of the change, copied after its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+import sqlalchemy as sa
+
+from data.postgres.shelves.shelf import Shelf
+
+
+class LakeShelf(Shelf):
+    """Hands differences to the copy. A batch that stays `pending` means: rebuild the copy."""
+
+    def __init__(self, connection: sa.Connection, after_commit: Callable[[Callable[[], None]], None],
+                 append: Callable[[int, pl.DataFrame], None]) -> None:
+        super().__init__(connection)
+        self._after_commit, self._append = after_commit, append
+
+    def add(self, differences: pl.DataFrame) -> None:
+        """Queue `differences` (FACT_SCHEMA) for the copy."""
+        if differences.is_empty():
+            return
+        row = self.one("insert into lake_batch default values returning id")
+        assert row is not None
+        batch_id = int(row.id)
+        self._after_commit(lambda: self._append(batch_id, differences))
+
+    def pending(self) -> list[int]:
+        """Batches the copy does not hold yet."""
+        return [row.id for row in self.rows("select id from lake_batch where state = 'pending' order by id")]

@@ -1,0 +1,105 @@
+"""Usage records: told again, matched, written and priced in bulk. No row is touched on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+
+import polars as pl
+
+from data.postgres.bulk import as_columns, copy_in, copy_out, storable
+from data.postgres.shelves.shelf import Shelf
+from engine.rating import CHARGE_SCHEMA
+from engine.revisions import ALIAS, MATCH_SCHEMA, STORED_SCHEMA
+from engine.usage import USAGE_SCHEMA
+
+CHARGES = ("payer", "tier", *CHARGE_SCHEMA)
+WRITTEN = (*USAGE_SCHEMA, *CHARGES)
+_STORED = as_columns(STORED_SCHEMA)
+_PAIRS = """
+create temp table told_match on commit drop as
+select distinct on (t.row, u.id) t.row, u.id, u.run_key = t.run_key as exact from told t join usage_record u
+  on u.run_key = t.run_key
+union
+select t.row, u.id, u.run_key = t.run_key from told t join usage_record u
+  on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)
+  and (u.sluid is null or t.sluid is null or u.sluid = t.sluid)
+"""
+UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
+
+
+class UsageShelf(Shelf):
+    """Every run that is known, and what it costs."""
+
+    def take_turn(self) -> None:
+        """Hold the rate book as it is until the transaction ends: nobody publishes while usage is priced."""
+        self.execute("lock table rate_card in share mode")
+
+    def tiers(self, payers: Collection[str]) -> pl.DataFrame:
+        """Payers with their tier, which nobody changes until the transaction ends (payer, tier)."""
+        rows = self.rows("select name, tier from payer where name = any(:names) order by name for share", names=sorted(payers))
+        return pl.DataFrame([tuple(row) for row in rows], schema={"payer": pl.String, "tier": pl.String}, orient="row")
+
+    def overlaps(self, told: pl.DataFrame) -> bool:
+        """False when nothing of these clusters is stored in this range of job ids and submit times."""
+        spans = told.group_by("cluster").agg(lo=pl.col("job_id_raw").min(), hi=pl.col("job_id_raw").max(),
+                                             first=pl.col("submit_at").min(), last=pl.col("submit_at").max())
+        return any(self.one(
+            "select 1 where exists (select 1 from usage_record where cluster = :cluster and job_id_raw between :lo and :hi"
+            " and submit_at between to_timestamp(:first) and to_timestamp(:last))", **span) for span in spans.iter_rows(named=True))
+
+    def matches(self, told: pl.DataFrame) -> pl.DataFrame:
+        """Stored runs that `told` may tell again (MATCH_SCHEMA): same run key, or same alias where one knows no SLUID."""
+        self._stage("told", told.with_row_index("row").select("row", "run_key", *ALIAS, "sluid"), key="row bigint")
+        self.execute(_PAIRS)
+        return copy_out(self.connection, f"select m.row, m.exact, {_STORED} from told_match m join usage_record u using (id)", MATCH_SCHEMA)  # noqa: S608
+
+    def lock(self, ids: Sequence[int]) -> pl.DataFrame:
+        """These runs as they are now (STORED_SCHEMA, by run key), locked until the transaction ends."""
+        return copy_out(self.connection, f"select {_STORED} from usage_record u where id = any(%(ids)s) order by run_key for update",  # noqa: S608
+                        STORED_SCHEMA, ids=list(ids))
+
+    def add(self, priced: pl.DataFrame, run_id: int, told: Callable[[int], None] | None = None) -> None:
+        """Write runs nobody knew, with their charge."""
+        rows = storable(priced.select(*WRITTEN, pl.lit(run_id).alias("run_id")))
+        copy_in(self.connection, "usage_record", rows, told)
+
+    def revise(self, priced: pl.DataFrame, run_id: int) -> None:
+        """Write runs known by `id` anew; `step` 1 counts it as a correction, 0 as the same told better."""
+        kept = ("run_key", "sluid")
+        columns = [name for name in WRITTEN if name not in kept]
+        self._stage("revised", storable(priced.select("id", "step", "sluid", *columns)), key="id bigint, step int")
+        changes = ", ".join(f"{name} = r.{name}" for name in columns)
+        self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"  # noqa: S608
+                     " run_id = :run_id from revised r where u.id = r.id", run_id=run_id)
+
+    def adopt(self, sluids: pl.DataFrame) -> None:
+        """Give runs known by `id` the SLUID they were told without."""
+        self._stage("adopted", sluids.select("id", "sluid"), key="id bigint")
+        self.execute("update usage_record u set sluid = a.sluid from adopted a where u.id = a.id and u.sluid is null")
+
+    def unbilled(self, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> pl.DataFrame:
+        """Runs on no live receipt, locked, with `payer_tier`, what their payer's tier is now (UNBILLED_SCHEMA, by run key)."""
+        return copy_out(
+            self.connection, f"select {_STORED}, p.tier from usage_record u join payer p on p.name = u.payer"  # noqa: S608
+            " where u.billed_micro is null and (%(payer)s::text is null or u.payer = %(payer)s)"
+            " and (%(tier)s::text is null or p.tier = %(tier)s)"
+            " and (%(since)s::timestamptz is null or u.end_at is null or u.end_at >= %(since)s)"
+            " order by u.run_key for update of u", UNBILLED_SCHEMA, payer=payer, tier=tier, since=since)
+
+    def store_charges(self, priced: pl.DataFrame) -> None:
+        """Write the charges of runs known by `id`, which the caller has locked."""
+        columns = CHARGES[1:]
+        self._stage("charged", priced.select("id", *columns), key="id bigint")
+        self.execute(f"update usage_record u set {', '.join(f'{name} = c.{name}' for name in columns)}"  # noqa: S608
+                     " from charged c where u.id = c.id")
+
+    def _stage(self, table: str, rows: pl.DataFrame, key: str) -> None:
+        """A temporary table of `rows`; columns named in `key` have the types said there, the others usage_record's."""
+        own = {word.split()[0] for word in key.split(", ")}
+        columns = ", ".join(name for name in rows.columns if name not in own)
+        self.execute(f"drop table if exists pg_temp.{table}, pg_temp.{table}_match")
+        self.execute(f"create temp table {table} on commit drop as select {', '.join(f'null::{k.split()[1]} as {k.split()[0]}' for k in key.split(', '))}"  # noqa: S608
+                     f", {columns} from usage_record limit 0")
+        copy_in(self.connection, table, rows)
+        self.execute(f"analyze {table}")

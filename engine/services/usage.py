@@ -1,0 +1,46 @@
+"""Price usage: what comes in by its payer's tier of now, what is billed by the card its receipt was made with.
+
+Reads, lets rating and revisions decide, writes. Rows are written in ascending run key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from engine.ports import Transaction
+from engine.rates import CARD_SCHEMA, RateCard, cards_frame
+from engine.rating import CHARGE_SCHEMA, rate
+from engine.revisions import facts
+
+
+def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
+    """`usage` with payer, tier and charge. `tiers` has one row a payer: payer, tier."""
+    tiered = usage.with_columns(payer="user_name").join(tiers, on="payer", how="left", maintain_order="left")
+    return rate(tiered, cards_frame(book))
+
+
+def price_locked(usage: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
+    """`usage`, which has payer, tier and rate_card of its receipt, priced by that card again, whenever it ended now."""
+    always = cards_frame(book).with_columns(tier="rate_card", valid_from=pl.lit(-2**62), valid_to=pl.lit(2**62)).cast(CARD_SCHEMA)  # type: ignore[arg-type]
+    carded = usage.rename({"tier": "locked_tier", "rate_card": "tier"})
+    return rate(carded, always).drop("tier").rename({"locked_tier": "tier"})
+
+
+def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> int:
+    """Price unbilled usage by its payer's tier and the book of now; how many runs now cost something else.
+
+    Of one payer, or of all at `tier`; with `since` only what ended at or after it, or has not ended.
+    """
+    stored = tx.usage.unbilled(payer, tier, since)
+    priced = rate(stored.drop("tier", *CHARGE_SCHEMA).rename({"payer_tier": "tier"}), cards_frame(tx.rates.book()))
+    was = stored.select(pl.col("tier", *CHARGE_SCHEMA).name.prefix("was_"))
+    both = pl.concat([priced, was], how="horizontal")
+    moved = pl.any_horizontal(pl.col(name) != pl.col(f"was_{name}") for name in ("tier", *CHARGE_SCHEMA))
+    changed = both.filter(moved)
+    if changed.is_empty():
+        return 0
+    tx.usage.store_charges(changed)
+    tx.lake.add(pl.concat([facts(stored.filter(both.select(moved).to_series()), -1), facts(changed)]))
+    return len(changed)

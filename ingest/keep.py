@@ -1,0 +1,166 @@
+"""Keeping a batch: all of it or nothing, in one transaction, however often and in whatever order it is told.
+
+One batch is kept at a time, across processes and machines. Postgres is written first; the analytics copy follows the
+commit, and when it cannot be written the batch stands all the same and a later run mends the copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+import psycopg.errors
+import sqlalchemy as sa
+
+from data.postgres.shelves.runs import Counts
+from data.postgres.store import PostgresTransaction, Store
+from engine.errors import DomainError
+from engine.revisions import MATCH_SCHEMA, decide, facts, one_row_a_run
+from engine.services.usage import price, price_locked
+from engine.usage import UsageBatch
+
+TURN = 0x6B656570               # the advisory lock of whoever keeps a batch
+Progress = Callable[[str, int, int], None]      # what is done, how many rows so far, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a batch brought: `jobs` runs, of which some were new, some corrected what was known."""
+
+    run_id: int
+    source: str
+    lines: int
+    jobs: int
+    new: int
+    changed: int
+    unchanged: int
+    notes: tuple[str, ...] = ()
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress nobody asked for."""
+
+
+def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, actor: str = "ingest") -> Kept:
+    """Keep `batch`, priced, and say what was new. A DomainError means nothing was kept, and its run is `refused`."""
+    with _turn(store):
+        run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor)
+        try:
+            kept = _kept(store, batch, run_id, progress or silent, actor)
+        except DomainError as error:
+            sentence = error.sentence
+            store.run(lambda tx: tx.runs.refuse(run_id, sentence), actor)
+            raise
+    return kept
+
+
+def refuse(store: Store, source: str, origin: str, reason: str, window: tuple[int, int] | None = None,
+           skipped: Collection[str] = (), actor: str = "ingest") -> int:
+    """Write down that a whole batch was set aside, and why; its run's id. Nothing else changes, the watermark included."""
+    def write(tx: PostgresTransaction) -> int:
+        run_id = tx.runs.begin(source, origin, window)
+        tx.runs.refuse(run_id, "; ".join([reason, *skipped]))
+        return run_id
+    with _turn(store):
+        return store.run(write, actor)
+
+
+@contextmanager
+def _turn(store: Store) -> Iterator[None]:
+    """One batch at a time. The lock is the connection's, so that it dies with its process."""
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("select pg_advisory_lock(:turn)"), {"turn": TURN})
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("select pg_advisory_unlock(:turn)"), {"turn": TURN})
+
+
+def _kept(store: Store, batch: UsageBatch, run_id: int, progress: Progress, actor: str) -> Kept:
+    """First as if stored and told runs were far apart where they look so; a run key met twice says they are not."""
+    try:
+        return store.run(lambda tx: _keep(tx, batch, run_id, progress, match=False), actor)
+    except psycopg.errors.UniqueViolation:
+        return store.run(lambda tx: _keep(tx, batch, run_id, progress, match=True), actor)
+
+
+def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress, match: bool) -> Kept:
+    told = one_row_a_run(batch.usage)
+    progress("Matching", 0, len(told))
+    tx.usage.take_turn()
+    new, known = _decided(tx, told, match)
+    _make_payers(tx, [new, known])
+    tx.lake.add(pl.concat([_add(tx, new, run_id, progress), _revise(tx, known, run_id)]))
+    changed = known["verdict"].eq("changed").sum()
+    kept = Kept(run_id, batch.source, batch.lines, len(told), len(new), changed, len(told) - len(new) - changed, batch.notes)
+    _close(tx, batch, kept, told)
+    return kept
+
+
+def _decided(tx: PostgresTransaction, told: pl.DataFrame, match: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Runs nobody knew, and runs that say more than what is stored (with `id` and `verdict`)."""
+    if told.is_empty() or not (match or tx.usage.overlaps(told)):
+        return told, decide(told.clear(), pl.DataFrame(schema=MATCH_SCHEMA))
+    decided = decide(told, tx.usage.matches(told))
+    return (decided.filter(verdict="new").drop("id", "verdict"),
+            decided.filter(~pl.col("verdict").is_in(["new", "unchanged"])))
+
+
+def _make_payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> None:
+    names = pl.concat([frame["user_name"].unique() for frame in frames]).unique().to_list()
+    tx.payers.ensure(names, tx.settings.default_tier)
+
+
+def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Progress) -> pl.DataFrame:
+    """Price and write new runs; returns their facts."""
+    priced = price(new, tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book())
+    if not new.is_empty():
+        tx.usage.add(priced, run_id, lambda done: progress("Storing", done, len(new)))
+    return facts(priced)
+
+
+def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> pl.DataFrame:
+    """Write what corrects a stored run; returns its old facts taken back and its new ones."""
+    adopted = known.filter(verdict="adopts")
+    if not adopted.is_empty():
+        tx.usage.lock(adopted["id"].to_list())
+        tx.usage.adopt(adopted)
+    better = known.filter(pl.col("verdict").is_in(["changed", "refreshed"]))
+    if better.is_empty():
+        return facts(price(better.drop("id", "verdict"), tx.usage.tiers([]), tx.rates.book()))
+    stored = tx.usage.lock(better["id"].to_list())
+    priced = _priced_again(tx, better, stored)
+    tx.usage.revise(priced, run_id)
+    return pl.concat([facts(stored, -1), facts(priced)])
+
+
+def _priced_again(tx: PostgresTransaction, better: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Runs on a receipt keep payer, tier and card; the others are priced by their payer's tier of now."""
+    book, tiers = tx.rates.book(), tx.usage.tiers(better["user_name"].unique().to_list())
+    rows = better.with_columns(step=pl.col("verdict").eq("changed").cast(pl.Int32)).drop("run_key").join(
+        stored.select("id", "run_key", "payer", "tier", "rate_card", "billed_micro"), on="id")
+    free = price(rows.filter(pl.col("billed_micro").is_null()).drop("payer", "tier", "rate_card"), tiers, book)
+    held = price_locked(rows.filter(pl.col("billed_micro").is_not_null()), book)
+    return pl.concat([free, held.select(free.columns)]).sort("run_key")
+
+
+def _close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, told: pl.DataFrame) -> None:
+    clusters = told["cluster"].unique().to_list()
+    tx.runs.reject(kept.run_id, batch.rejected)
+    tx.runs.resolve(kept.run_id)
+    counts = Counts(kept.lines, kept.jobs, kept.new, kept.changed, kept.unchanged, len(batch.rejected))
+    tx.runs.taken(kept.run_id, clusters, counts, batch.notes, batch.skipped)
+    tx.runs.move_watermark(kept.run_id, batch.source, _complete_to(tx, batch, told), batch.window and batch.window[0])
+
+
+def _complete_to(tx: PostgresTransaction, batch: UsageBatch, told: pl.DataFrame) -> dict[str, int]:
+    """By cluster: the end of the window that was asked for; of a file, which names none, the latest end in it."""
+    if batch.window is None:
+        ends = told.filter(pl.col("ended")).group_by("cluster").agg(pl.col("end_at").max())
+        return dict(ends.iter_rows())
+    clusters = set(told["cluster"].unique()) | ({tx.settings.slurm_cluster} - {""})
+    if not clusters and len(known := tx.runs.watermarks()) == 1:
+        clusters = set(known)
+    return dict.fromkeys(clusters, batch.window[1])
