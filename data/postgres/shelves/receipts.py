@@ -74,7 +74,7 @@ class ReceiptShelf(Shelf):
         copy_into(self.connection, "receipt_line", lines.select(pl.lit(receipt.id).alias("receipt_id"), *columns))
         self.execute("update usage_record u set billed_micro = coalesce(u.billed_micro, 0) + l.cost_micro"
                      " from receipt_line l where l.receipt_id = :id and u.id = l.usage_id", id=receipt.id)
-        self._log(receipt.id, None, ReceiptStatus.PENDING, receipt.issued_by, "")
+        self._log(receipt.id, None, ReceiptStatus.PENDING, receipt.issued_by, "", receipt.issued_at)
 
     def move(self, receipt: Receipt, to: ReceiptStatus, actor: str, reason: str, at: datetime) -> None:
         """Change its status and remember who did it and why; a void frees its runs."""
@@ -82,7 +82,7 @@ class ReceiptShelf(Shelf):
         self.execute("update receipt set status = :to, paid_at = :paid_at where id = :id", to=str(to), paid_at=paid_at, id=receipt.id)
         if to is ReceiptStatus.VOID:
             self._free_runs(receipt.id)
-        self._log(receipt.id, receipt.status, to, actor, reason)
+        self._log(receipt.id, receipt.status, to, actor, reason, at)
 
     def _free_runs(self, receipt_id: str) -> None:
         self.rows("select 1 from usage_record where id in (select usage_id from receipt_line where receipt_id = :id)"
@@ -92,10 +92,10 @@ class ReceiptShelf(Shelf):
             "update usage_record u set billed_micro = (select cast(sum(cost_micro) as bigint) from receipt_line where usage_id = u.id and live)"
             " where id in (select usage_id from receipt_line where receipt_id = :id)", id=receipt_id)
 
-    def _log(self, receipt_id: str, was: ReceiptStatus | None, to: ReceiptStatus, actor: str, reason: str) -> None:
-        self.execute("insert into receipt_event (receipt_id, from_status, to_status, actor, reason)"
-                     " values (:id, :was, :to, :actor, :reason)",
-                     id=receipt_id, was=None if was is None else str(was), to=str(to), actor=actor, reason=reason)
+    def _log(self, receipt_id: str, was: ReceiptStatus | None, to: ReceiptStatus, actor: str, reason: str, at: datetime) -> None:
+        self.execute("insert into receipt_event (receipt_id, from_status, to_status, at, actor, reason)"
+                     " values (:id, :was, :to, :at, :actor, :reason)",
+                     id=receipt_id, was=None if was is None else str(was), to=str(to), at=at, actor=actor, reason=reason)
 
     def get(self, name: str, lock: bool = False) -> Receipt | None:
         """A receipt by its id or its number."""
