@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from commands.installation import installation
 from data import passwords
+from data.postgres.store import Store
+from engine.policy import OPERATOR
 from engine.services import users
 from engine.users import Person, Role, check_name, check_password, generated_password
 
@@ -34,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _verb(verbs, "disable", disable, "shut a person out at once")
 
 
-def _verb(verbs: Any, word: str, call: Callable[[argparse.Namespace, Any], object], help: str,
+def _verb(verbs: Any, word: str, call: Callable[[argparse.Namespace, Store], object], help: str,
           name: bool = True) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(word, help=help)
     parser.set_defaults(call=call)
@@ -46,51 +48,50 @@ def _verb(verbs: Any, word: str, call: Callable[[argparse.Namespace, Any], objec
 
 def run(args: argparse.Namespace) -> int:
     """Do it and say what became of it."""
-    from commands.installation import installation
-
     with installation() as store:
         answer = args.call(args, store)
     print(json.dumps(answer, ensure_ascii=False) if args.json else _words(answer))
     return 0
 
 
-def add_user(args: argparse.Namespace, store: Any) -> dict[str, object]:
+def add_user(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Add a person."""
     check_name(args.name)
     password, shown = _password(args)
     password_hash = passwords.hashed(password)
-    person = store.run(lambda tx: users.add(tx, args.name, Role(args.role), password_hash, args.payer, args.lead), actor=_actor())
+    person = store.run(lambda tx: users.add(tx, args.name, Role(args.role), password_hash, args.payer, args.lead, by=OPERATOR),
+                       actor=OPERATOR.name)
     return described(person) | ({"password": password} if shown else {})
 
 
-def list_users(_args: argparse.Namespace, store: Any) -> list[dict[str, object]]:
+def list_users(_args: argparse.Namespace, store: Store) -> list[dict[str, object]]:
     """Everybody."""
     return [described(person) for person in store.read(lambda tx: tx.users.everybody())]
 
 
-def set_role(args: argparse.Namespace, store: Any) -> dict[str, object]:
+def set_role(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Change a role."""
-    return described(store.run(lambda tx: users.set_role(tx, args.name, Role(args.role)), actor=_actor()))
+    return described(store.run(lambda tx: users.set_role(tx, args.name, Role(args.role), OPERATOR), actor=OPERATOR.name))
 
 
-def lead_project(args: argparse.Namespace, store: Any) -> dict[str, object]:
+def lead_project(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Let a person see a project."""
-    store.run(lambda tx: users.lead(tx, args.name, args.project), actor=_actor())
+    store.run(lambda tx: users.lead(tx, args.name, args.project, OPERATOR), actor=OPERATOR.name)
     return described(store.read(lambda tx: users.find(tx, args.name)))
 
 
-def set_password(args: argparse.Namespace, store: Any) -> dict[str, object]:
+def set_password(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Replace a password."""
     password, shown = _password(args)
     password_hash = passwords.hashed(password)
-    ended = store.run(lambda tx: users.set_password(tx, args.name, password_hash), actor=_actor())
+    ended = store.run(lambda tx: users.set_password(tx, args.name, password_hash, OPERATOR), actor=OPERATOR.name)
     return {"name": args.name, "sessions_ended": ended} | ({"password": password} if shown else {})
 
 
-def disable(args: argparse.Namespace, store: Any) -> dict[str, object]:
+def disable(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Shut a person out."""
     return {"name": args.name, "disabled": True,
-            "sessions_ended": store.run(lambda tx: users.disable(tx, args.name), actor=_actor())}
+            "sessions_ended": store.run(lambda tx: users.disable(tx, args.name, OPERATOR), actor=OPERATOR.name)}
 
 
 def described(person: Person) -> dict[str, object]:
@@ -104,10 +105,6 @@ def _password(args: argparse.Namespace) -> tuple[str, bool]:
     password = sys.stdin.readline().rstrip("\r\n") if args.password_stdin else generated_password()
     check_password(args.name, password)
     return password, not args.password_stdin
-
-
-def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
 
 
 def _words(answer: Any) -> str:

@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard import access
 from dashboard.connection import store
 from data.postgres.store import PostgresTransaction
-from engine.errors import DomainError
+from engine.errors import DomainError, NotAllowed
 
 T = TypeVar("T")
 
@@ -44,10 +44,16 @@ def form_key(name: str) -> str:
 def act(call: Callable[[PostgresTransaction], T], name: str, done: str = "") -> Done[T]:
     """Run `call(tx)` as the signed-in person in one transaction. A refusal is shown in place and ends with "Nothing was
     changed."; success gives the form `name` a new key and, with `done`, a toast (it survives a rerun or page switch)."""
-    actor = access.me().name
+    person = access.me()
     slot = f"form_key:{name}"
+
+    def work(tx: PostgresTransaction) -> T:
+        if tx.users.by_name(person.name) != person:      # what they may do was decided by what they were a moment ago
+            raise NotAllowed("Your account has just changed: reload the page.")
+        return call(tx)
+
     try:
-        value = store().run(call, actor=actor)
+        value = store().run(work, actor=person.name)
     except DomainError as refusal:
         sentence = f"{refusal.sentence} Nothing was changed."
         st.error(_escaped(sentence), icon=":material/error:")

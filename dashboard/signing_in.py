@@ -9,6 +9,7 @@ from data import passwords
 from data.postgres.store import Store
 from engine.services import users
 from engine.services.users import TooManyAttempts, WrongPassword
+from engine.users import BadPassword, Person, check_password
 
 
 def sign_in(store: Store, name: str, password: str, door_hash: bytes, address: str, target: str) -> None:
@@ -22,7 +23,13 @@ def sign_in(store: Store, name: str, password: str, door_hash: bytes, address: s
         raise WrongPassword
 
 
-def right_password(store: Store, name: str, password: str) -> bool:
-    """True when this is the person's password (asked again before it is changed)."""
-    known = store.read(lambda tx: tx.users.password_hash(users.find(tx, name).id))
-    return passwords.matches(password, known)
+def change_password(store: Store, person: Person, current: str, new: str, repeat: str, keep: bytes) -> None:
+    """Replace one's own password, asked for the current one; every session but `keep` ends. Refused with BadPassword."""
+    check_password(person.name, new)
+    if new != repeat:
+        raise BadPassword("The two new ones differ.")
+    known = store.read(lambda tx: tx.users.password_hash(person.id))
+    if not passwords.matches(current, known):
+        raise BadPassword("The current one is not right.")
+    new_hash = passwords.hashed(new)
+    store.run(lambda tx: users.set_password(tx, person.name, new_hash, person, keep), actor=person.name)

@@ -6,10 +6,9 @@ import streamlit as st
 from dashboard import access, actions, tables, words
 from dashboard.account_widgets import PASSWORD_FIELDS, AccountWidgets
 from dashboard.connection import store
-from dashboard.signing_in import right_password
-from data import passwords
+from dashboard.signing_in import change_password
 from engine.services import users
-from engine.users import BadPassword, check_password
+from engine.users import BadPassword
 
 person = access.me()
 token = access.session_hash() or b""
@@ -18,18 +17,11 @@ tables.page_head("Profile", words.plain(person.name) + f" · {person.role.value}
 
 def change(current: str, new: str, repeat: str) -> None:
     """What the form does when it is sent."""
-    st.session_state["refusal"] = st.session_state["changed"] = ""
     try:
-        check_password(person.name, new)
-        if new != repeat:
-            raise BadPassword("The two new ones differ.")
-        if not right_password(store(), person.name, current):
-            raise BadPassword("The current one is not right.")
+        change_password(store(), person, current, new, repeat, keep=token)
     except BadPassword as refusal:
         st.session_state["refusal"] = f"{refusal.sentence} Nothing was changed."
-        return
-    new_hash = passwords.hashed(new)
-    if actions.act(lambda tx: users.set_password(tx, person.name, new_hash, keep=token), "password").ok:
+    else:
         st.session_state["changed"] = "Password changed. Your other sessions have ended."
 
 
@@ -64,6 +56,6 @@ with right, tables.card("Where you are signed in", "ends after 30 minutes withou
          "browser": tables.text_column("Browser", 90), "address": tables.text_column("Address", 130),
          "here": tables.text_column("", 80)}, key="sessions", alt="Your sessions")
     pressed = st.button("Sign out everywhere else", icon=":material/logout:", disabled=len(sessions) < 2)
-    if pressed and actions.act(lambda tx: users.leave_everywhere(tx, person.name, keep=token), "leave_everywhere",
+    if pressed and actions.act(lambda tx: users.leave_everywhere(tx, person.name, person, keep=token), "leave_everywhere",
                                done="Your other sessions have ended.").ok:
         st.rerun()

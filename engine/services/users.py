@@ -10,87 +10,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from engine.errors import DomainError, NotAllowed, NotFound
-from engine.users import (
-    NAME,
-    Action,
-    Door,
-    Person,
-    Role,
-    SessionRow,
-    Throttle,
-    UserExists,
-    check_name,
-)
+from engine.errors import DomainError, NotFound
+from engine.policy import allow
+from engine.ports import Transaction
+from engine.users import NAME, Action, Door, Person, Role, Throttle, UserExists, check_name
 
 TICKET_SECONDS = 30
-
-
-class Users(Protocol):
-    """The shelf of people."""
-
-    def by_name(self, name: str) -> Person | None: ...
-    def everybody(self) -> list[Person]: ...
-    def password_hash(self, user_id: int) -> str: ...
-    def add(self, name: str, role: Role, payer: str, password_hash: str) -> bool: ...
-    def lead(self, user_id: int, project: str) -> None: ...
-    def set_role(self, user_id: int, role: Role) -> None: ...
-    def set_password_hash(self, user_id: int, password_hash: str) -> None: ...
-    def disable(self, user_id: int) -> None: ...
-
-
-class Sessions(Protocol):
-    """The shelf of sessions, tickets and the throttle."""
-
-    def open(self, token_hash: bytes, user_id: int, hours: int, address: str, agent: str) -> None: ...
-    def revoke(self, token_hash: bytes) -> str | None: ...
-    def revoke_all(self, user_id: int, but: bytes = b"") -> int: ...
-    def live(self, user_id: int, idle_minutes: int) -> list[SessionRow]: ...
-    def leave_ticket(self, door_hash: bytes, user_id: int, target: str, seconds: int) -> None: ...
-    def take_ticket(self, door_hash: bytes) -> tuple[int, str, str] | None: ...
-    def tries(self, name: str, address: str) -> tuple[Sequence[datetime], datetime | None]: ...
-    def note_tries(self, name: str, address: str, tried_at: Sequence[datetime], locked_until: datetime | None) -> None: ...
-    def sweep(self) -> None: ...
-
-
-class Audit(Protocol):
-    """Where a change is written down."""
-
-    def record(self, action: str, subject: str, **facts: object) -> None: ...
-
-
-class Knobs(Protocol):
-    """The settings these services read."""
-
-    @property
-    def session_hours(self) -> int: ...
-    @property
-    def session_idle_minutes(self) -> int: ...
-    @property
-    def throttle_failures(self) -> int: ...
-    @property
-    def throttle_window_seconds(self) -> int: ...
-    @property
-    def throttle_lock_seconds(self) -> int: ...
-
-
-class Tx(Protocol):
-    """What these services need of a transaction."""
-
-    @property
-    def actor(self) -> str: ...
-    @property
-    def now(self) -> datetime: ...
-    @property
-    def settings(self) -> Knobs: ...
-    @property
-    def users(self) -> Users: ...
-    @property
-    def sessions(self) -> Sessions: ...
-    @property
-    def audit(self) -> Audit: ...
 
 
 class WrongPassword(DomainError):
@@ -129,20 +55,10 @@ class Entered:
     target: str
 
 
-def allowed(tx: Tx, action: Action) -> Person | None:
-    """The person who acts, when their role allows `action` now; refused otherwise. Actors that are no person (the
-    command line as `cli:…`, workers) answer to the operating system and pass as None."""
-    if ":" in tx.actor or tx.actor in ("system", "operator", "worker"):
-        return None
-    person = tx.users.by_name(tx.actor)
-    if person is None or not person.may(action):
-        raise NotAllowed(f"It needs {action.value.replace('_', ' ')!r}.")
-    return person
-
-
-def add(tx: Tx, name: str, role: Role, password_hash: str, payer: str = "", projects: Sequence[str] = ()) -> Person:
+def add(tx: Transaction, name: str, role: Role, password_hash: str, payer: str = "",
+        projects: Sequence[str] = (), *, by: Person) -> Person:
     """A new person; their own usage is that of `payer` (default: the same name)."""
-    allowed(tx, Action.MANAGE_USERS)
+    allow(by, Action.MANAGE_USERS)
     check_name(name)
     if not tx.users.add(name, role, payer or name, password_hash):
         raise UserExists(f"Choose another than {name!r}, or change that one.")
@@ -153,7 +69,7 @@ def add(tx: Tx, name: str, role: Role, password_hash: str, payer: str = "", proj
     return replace(person, projects=tuple(sorted(projects)))
 
 
-def find(tx: Tx, name: str) -> Person:
+def find(tx: Transaction, name: str) -> Person:
     """The person called `name`."""
     person = tx.users.by_name(name)
     if person is None:
@@ -161,26 +77,26 @@ def find(tx: Tx, name: str) -> Person:
     return person
 
 
-def set_role(tx: Tx, name: str, role: Role) -> Person:
+def set_role(tx: Transaction, name: str, role: Role, by: Person) -> Person:
     """Give a person another role; it counts from their next click."""
-    allowed(tx, Action.MANAGE_USERS)
+    allow(by, Action.MANAGE_USERS)
     person = find(tx, name)
     tx.users.set_role(person.id, role)
     tx.audit.record("user.set_role", f"user:{name}", before=person.role.value, role=role.value)
     return replace(person, role=role)
 
 
-def lead(tx: Tx, name: str, project: str) -> None:
+def lead(tx: Transaction, name: str, project: str, by: Person) -> None:
     """Let a person see what the Slurm account `project` used."""
-    allowed(tx, Action.MANAGE_USERS)
+    allow(by, Action.MANAGE_USERS)
     person = find(tx, name)
     tx.users.lead(person.id, project)
     tx.audit.record("user.lead", f"user:{name}", project=project)
 
 
-def disable(tx: Tx, name: str) -> int:
+def disable(tx: Transaction, name: str, by: Person) -> int:
     """Shut a person out and end their sessions; how many ended."""
-    allowed(tx, Action.MANAGE_USERS)
+    allow(by, Action.MANAGE_USERS)
     person = find(tx, name)
     tx.users.disable(person.id)
     ended = tx.sessions.revoke_all(person.id)
@@ -188,11 +104,11 @@ def disable(tx: Tx, name: str) -> int:
     return ended
 
 
-def set_password(tx: Tx, name: str, password_hash: str, keep: bytes = b"") -> int:
+def set_password(tx: Transaction, name: str, password_hash: str, by: Person, keep: bytes = b"") -> int:
     """Replace a person's password and end their sessions except `keep` (a token's hash); how many ended.
     A person may do this for themselves, whoever manages users for anybody."""
-    if tx.actor != name:
-        allowed(tx, Action.MANAGE_USERS)
+    if by.name != name:
+        allow(by, Action.MANAGE_USERS)
     person = find(tx, name)
     tx.users.set_password_hash(person.id, password_hash)
     ended = tx.sessions.revoke_all(person.id, keep)
@@ -200,7 +116,7 @@ def set_password(tx: Tx, name: str, password_hash: str, keep: bytes = b"") -> in
     return ended
 
 
-def begin_attempt(tx: Tx, name: str, address: str) -> Attempt:
+def begin_attempt(tx: Transaction, name: str, address: str) -> Attempt:
     """Count one attempt at the door before its password is looked at; says when the door is locked."""
     known = NAME.fullmatch(name) is not None
     name = name if known else "?"
@@ -217,7 +133,7 @@ def begin_attempt(tx: Tx, name: str, address: str) -> Attempt:
     return Attempt(name, address, None, len(door.tried_at), person, tx.users.password_hash(person.id) if person else None)
 
 
-def finish_attempt(tx: Tx, attempt: Attempt, right: bool, door_hash: bytes, target: str) -> bool:
+def finish_attempt(tx: Transaction, attempt: Attempt, right: bool, door_hash: bytes, target: str) -> bool:
     """Let the browser behind `door_hash` in, or write the failure down; True when it may enter."""
     subject = _subject(tx, attempt.name)
     if not right or attempt.person is None:
@@ -232,7 +148,8 @@ def finish_attempt(tx: Tx, attempt: Attempt, right: bool, door_hash: bytes, targ
     return True
 
 
-def enter(tx: Tx, door_hash: bytes, token_hash: bytes, previous: bytes | None, address: str, agent: str) -> Entered | None:
+def enter(tx: Transaction, door_hash: bytes, token_hash: bytes, previous: bytes | None, address: str,
+          agent: str) -> Entered | None:
     """Turn the ticket left for this browser into a session under a new token; the `previous` one ends. None without
     a ticket."""
     ticket = tx.sessions.take_ticket(door_hash)
@@ -246,17 +163,17 @@ def enter(tx: Tx, door_hash: bytes, token_hash: bytes, previous: bytes | None, a
     return Entered(name, target)
 
 
-def leave(tx: Tx, token_hash: bytes, address: str) -> None:
+def leave(tx: Transaction, token_hash: bytes, address: str) -> None:
     """Sign out: this session ends now, on every machine."""
     name = tx.sessions.revoke(token_hash)
     if name:
         tx.audit.record("sign_out", f"user:{name}", address=address)
 
 
-def leave_everywhere(tx: Tx, name: str, keep: bytes = b"") -> int:
+def leave_everywhere(tx: Transaction, name: str, by: Person, keep: bytes = b"") -> int:
     """End a person's own sessions except `keep`; how many."""
-    if tx.actor != name:
-        allowed(tx, Action.MANAGE_USERS)
+    if by.name != name:
+        allow(by, Action.MANAGE_USERS)
     ended = tx.sessions.revoke_all(find(tx, name).id, keep)
     tx.audit.record("sign_out.everywhere", f"user:{name}", sessions_ended=ended)
     return ended
@@ -273,17 +190,17 @@ def fingerprint(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _door(tx: Tx, name: str, address: str) -> tuple[tuple[datetime, ...], datetime | None]:
+def _door(tx: Transaction, name: str, address: str) -> tuple[tuple[datetime, ...], datetime | None]:
     tried_at, locked_until = tx.sessions.tries(name, address)
     return tuple(tried_at), locked_until
 
 
-def _rule(tx: Tx) -> Throttle:
+def _rule(tx: Transaction) -> Throttle:
     knobs = tx.settings
     return Throttle(knobs.throttle_failures, timedelta(seconds=knobs.throttle_window_seconds),
                     timedelta(seconds=knobs.throttle_lock_seconds))
 
 
-def _subject(tx: Tx, name: str) -> str:
+def _subject(tx: Transaction, name: str) -> str:
     """Names nobody has are not written down: somebody may have typed a password there."""
     return f"user:{name}" if tx.users.by_name(name) else "user:(unknown)"
