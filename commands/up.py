@@ -9,9 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from engine.errors import DomainError
 
 HELP = "start everything here and say how to sign in; Ctrl-C stops it"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
 class CannotStart(DomainError):
@@ -53,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
         if args.host not in LOOPBACK:
             _say(f"  Warning: {args.host} can be reached from other machines.")
         with installation(_progress, settings) as store:
-            _load_demo(store, settings, args)
+            demo_users = _load_demo(store, settings, args)
+            os.environ["DATABASE_URL"] = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
             children = _children(settings, args)
             try:
                 wait_ready(children, _progress)
-                _greet(settings, args, time.monotonic() - begun)
+                _greet(settings, demo_users, time.monotonic() - begun)
                 keep(children, _say, _database(settings))
             finally:
                 _say("Stopping …")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell_children_their_addresses(args: argparse.Namespace) -> None:
     """What --port says holds for every link in pages and payments, unless the environment names public addresses."""
-    host = "localhost" if args.host in (*LOOPBACK, "0.0.0.0", "::") else args.host
+    host = "localhost" if args.host in (*LOOPBACK, *EVERYWHERE) else args.host
     os.environ.setdefault("COREHOURS_DASHBOARD_URL", f"http://{host}:{args.port}")
     os.environ.setdefault("COREHOURS_SIDECAR_URL", f"http://{host}:{args.sidecar_port}")
 
@@ -101,17 +101,21 @@ def _ports_free(args: argparse.Namespace) -> None:
                                   f"choose another with {flag}.") from None
 
 
-def _load_demo(store: Store, settings: Settings, args: argparse.Namespace) -> None:
-    if settings.development and not args.empty:
-        from data import demo
-        demo.load(store, _progress)
+def _load_demo(store: Store, settings: Settings, args: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Fill an empty database with the demo centre; its users (name, password, what they see) where they are there."""
+    if not settings.development or args.empty:
+        return []
+    from data import demo
+    rows = demo.load(store, _progress).rows()
+    known = store.read(lambda tx: {user.name for user in tx.users.everybody()})
+    return [row for row in rows if row[0] in known]
 
 
 def _children(settings: Settings, args: argparse.Namespace) -> list[Child]:
     """The processes to keep, in the order they stop."""
     logs = settings.home / "log"
     logs.mkdir(exist_ok=True)
-    where = f"http://{'127.0.0.1' if args.host in LOOPBACK or args.host == '0.0.0.0' else args.host}"  # noqa: S104
+    where = f"http://{'localhost' if args.host in (*LOOPBACK, *EVERYWHERE) else args.host}"
     children = [
         Child("dashboard", ["dashboard", "--host", args.host, "--port", str(args.port)], f"{where}:{args.port}/", logs),
         Child("sidecar", ["webhooks", "--host", args.host, "--port", str(args.sidecar_port)],
@@ -127,13 +131,12 @@ def _database(settings: Settings) -> Server | None:
     return Server(settings.home) if settings.database_url is None else None
 
 
-def _greet(settings: Settings, args: argparse.Namespace, seconds: float) -> None:
+def _greet(settings: Settings, users: list[tuple[str, str, str]], seconds: float) -> None:
     _say(f"Ready in {seconds:.1f} s.\n\n  Dashboard  {settings.dashboard_url}\n  Sidecar    {settings.sidecar_url}\n")
-    if settings.development and not args.empty:
-        from data.demo import people
-        _say("  Sign in as (development only)")
-        for user in people.DEMO_USERS:
-            _say(f"    {user.name:<12} {user.password}")
+    if users:
+        _say("  Sign in (users of the demo centre, for development only):")
+        for name, password, shows in users:
+            _say(f"    {name:<12} {password:<20} {shows}")
         _say("")
     _say("Ctrl-C stops everything.")
 
@@ -145,7 +148,3 @@ def _progress(step: str) -> None:
 def _say(text: str) -> None:
     print(text, flush=True)
 
-
-if sys.platform == "win32":
-    raise CannotStart("It needs Linux or macOS.")
-signal.siginterrupt(signal.SIGTERM, True)

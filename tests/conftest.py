@@ -98,9 +98,9 @@ def store(settings: Settings) -> Iterator[Store]:
 
 @pytest.fixture
 def installation_env(database_url: str, tmp_path: Path) -> dict[str, str]:
-    """The environment of a subprocess that works on that database: same as `settings`."""
-    return {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(tmp_path / "home"), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
-            "PYTHONPATH": str(ROOT)}
+    """The environment of a subprocess that works on that database, as `settings` does."""
+    return {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(tmp_path / "home"),
+            "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

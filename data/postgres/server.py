@@ -5,7 +5,8 @@ private folder and asks for a password; as root it runs as another user. Refuses
 start anything at all when DATABASE_URL names a server.
 
 Two lock files make many processes safe: `postgres.users` is held shared by everybody who uses the server,
-`postgres.lock` exclusively by whoever starts or stops it. Locks die with their process, so a kill -9 leaves none.
+`postgres.lock` exclusively by whoever starts or stops it. Locks die with their process, so a kill -9 leaves none;
+a keeper started beside the server stops it when all users were killed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,6 +40,7 @@ from engine.errors import DomainError
 
 ROLE = DATABASE = "corehours"
 PORT = 5432
+KEEPER = Path(__file__).with_name("keeper.py")
 OLDEST = 15                     # the oldest Postgres our SQL runs on
 START_SECONDS = 60              # crash recovery of a big database takes time; a healthy start takes 0.1 s
 STOP_SECONDS = 30
@@ -209,6 +212,7 @@ class Server:                   # no slots: cached properties need a __dict__
         with self.log.open("w") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                        env=_plain_environment(), start_new_session=True)
+        self._keep(process.pid)
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if process.poll() is not None:
@@ -216,6 +220,12 @@ class Server:                   # no slots: cached properties need a __dict__
             if time.monotonic() > deadline:
                 raise ServerTrouble(f"Postgres does not answer after {START_SECONDS} s; its log is {self.log}.")
             time.sleep(0.02)
+
+    def _keep(self, pid: int) -> None:
+        """Leave somebody behind who stops the server when all its users were killed."""
+        subprocess.Popen([sys.executable, "-I", "-S", str(KEEPER), str(self.home / "postgres.users"), str(pid),
+                          str(self.data)], cwd="/", start_new_session=True, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _create_database(self) -> None:
         with psycopg.connect(self.url.replace(f"/{DATABASE}?", "/postgres?"), autocommit=True) as connection:
