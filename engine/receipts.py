@@ -18,11 +18,12 @@ from engine.money import MICRO, amount_text, round_to_minor
 AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
            "rounding_micro", "cost_micro")
 
-# One row a run that owes something. `billed_*` are sums over its live lines, null when it is on none.
+# One row a run that owes something. `billed_*` are sums over its live lines, null when it is on none;
+# `has_usage_line` is false again once the receipt with its usage line was void.
 OPEN_SCHEMA: dict[str, pl.DataType] = {
     "usage_id": pl.Int64(), "revision": pl.Int32(), "run_key": pl.String(), "currency": pl.String(), "tier": pl.String(),
     "rate_card": pl.String(), "policy": pl.String(), **{name: pl.Int64() for name in AMOUNTS},
-    **{f"billed_{name}": pl.Int64() for name in AMOUNTS},
+    **{f"billed_{name}": pl.Int64() for name in AMOUNTS}, "has_usage_line": pl.Boolean(),
 }
 
 
@@ -103,12 +104,11 @@ def check_move(number: str, status: ReceiptStatus, to: ReceiptStatus) -> None:
 
 
 def open_lines(runs: pl.DataFrame) -> pl.DataFrame:
-    """What each run of OPEN_SCHEMA still owes, as lines; runs that owe nothing more are left out."""
-    first = pl.col("billed_cost_micro").is_null()
+    """What each run of OPEN_SCHEMA still owes, as lines: its usage, or what a correction of it adds or takes."""
     owed = [(pl.col(name) - pl.col(f"billed_{name}").fill_null(0)).alias(name) for name in AMOUNTS]
-    kind = pl.when(first).then(pl.lit("usage")).otherwise(pl.lit("adjustment")).alias("kind")
+    kind = pl.when("has_usage_line").then(pl.lit("adjustment")).otherwise(pl.lit("usage")).alias("kind")
     lines = runs.with_columns(kind, *owed)
-    return lines.filter((pl.col("kind") == "usage") | (pl.col("cost_micro") != 0)).drop([f"billed_{name}" for name in AMOUNTS])
+    return lines.drop("has_usage_line", *(f"billed_{name}" for name in AMOUNTS))
 
 
 def draft(runs: pl.DataFrame, tax_ppm: int) -> Draft:

@@ -21,12 +21,14 @@ with runs as (
   where payer = :payer and end_at < :before and ended and (billed_micro is null or billed_micro <> cost_micro)
   order by run_key {{lock}}
 )
-select runs.*, {", ".join(f"billed_{name}" for name in AMOUNTS)} from runs
-left join lateral (select {_BILLED} from receipt_line where usage_id = runs.id and live having count(*) > 0) billed on true
+select runs.*, {", ".join(f"billed_{name}" for name in AMOUNTS)}, coalesce(has_usage_line, false) from runs
+left join lateral (
+  select {_BILLED}, bool_or(kind = 'usage') as has_usage_line from receipt_line where usage_id = runs.id and live
+) billed on true
 order by run_key
 """  # noqa: S608  built from constants
 _LINE_SCHEMA: dict[str, pl.DataType] = {"job_id": pl.String(), "kind": pl.String(), "live": pl.Boolean(), **{
-    name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith("billed_")}}
+    name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith(("billed_", "has_"))}}
 
 
 @dataclass(frozen=True, slots=True)
