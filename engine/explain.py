@@ -14,7 +14,8 @@ from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
 
 UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 3600 * 1024}           # core-seconds, GPU-seconds, MiB-seconds
 SHOWN_STEP = 100                                                     # micro-units in the fourth decimal
-ROUNDING_WORDS = {Rounding.PER_JOB_MINOR: "per job, to the smallest coin", Rounding.PER_RECEIPT_MINOR: "per receipt, to the smallest coin"}
+ROUNDING_WORDS = {Rounding.PER_JOB_MINOR: "per job, to the smallest coin",
+                  Rounding.PER_RECEIPT_MINOR: "per receipt, to the smallest coin"}
 
 
 @dataclass(frozen=True, slots=True)

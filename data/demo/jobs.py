@@ -42,20 +42,28 @@ class Work:
 
 WORK: dict[str, tuple[Work, ...]] = {
     "ai-lab": (
-        Work("whisper_th_ft", "gpu", (4, 8), 4, 6.5, 0.55, (1, 2, 4), 12), Work("train_vit_l16", "gpu", (8, 16), 4, 9.0, 0.62, (4, 8), 6),
-        Work("eval-llama-th", "gpu", (4, 8), 4, 1.6, 0.4, (1, 2), 10), Work("prep_corpus", "cpu", (4, 8, 32), 2, 2.6, 0.72, weight=24),
+        Work("whisper_th_ft", "gpu", (4, 8), 4, 6.5, 0.55, (1, 2, 4), 12),
+        Work("train_vit_l16", "gpu", (8, 16), 4, 9.0, 0.62, (4, 8), 6),
+        Work("eval-llama-th", "gpu", (4, 8), 4, 1.6, 0.4, (1, 2), 10),
+        Work("prep_corpus", "cpu", (4, 8, 32), 2, 2.6, 0.72, weight=24),
         Work("tokenize_shard", "cpu", (4, 8), 2, 0.6, 0.85, weight=3, tasks=8)),
     "genomics": (
-        Work("alphafold_multimer", "gpu", (8, 16), 8, 3.8, 0.35, (1, 2), 12), Work("gwas_chr{n}", "cpu", (16, 32, 64), 4, 2.0, 0.7, weight=14),
-        Work("bwa_align_{s}", "cpu", (8, 16), 4, 2.1, 0.88, weight=18), Work("gatk_joint_call", "cpu", (8, 16), 8, 3.4, 0.5, weight=8),
+        Work("alphafold_multimer", "gpu", (8, 16), 8, 3.8, 0.35, (1, 2), 12),
+        Work("gwas_chr{n}", "cpu", (16, 32, 64), 4, 2.0, 0.7, weight=14),
+        Work("bwa_align_{s}", "cpu", (8, 16), 4, 2.1, 0.88, weight=18),
+        Work("gatk_joint_call", "cpu", (8, 16), 8, 3.4, 0.5, weight=8),
         Work("fastqc", "cpu", (2, 4), 2, 0.25, 0.8, weight=2, tasks=8)),
     "chem-md": (
-        Work("gromacs_npt_310K", "gpu", (8, 16), 2, 7.0, 0.75, (1, 2, 4), 12), Work("relax_MoS2_4x4", "cpu", (32, 64), 2, 1.8, 0.9, weight=14),
-        Work("dock_batch_{n}", "cpu", (4, 16), 2, 1.4, 0.8, weight=12), Work("vasp_bands", "cpu", (16, 32), 4, 3.1, 0.86, weight=9),
+        Work("gromacs_npt_310K", "gpu", (8, 16), 2, 7.0, 0.75, (1, 2, 4), 12),
+        Work("relax_MoS2_4x4", "cpu", (32, 64), 2, 1.8, 0.9, weight=14),
+        Work("dock_batch_{n}", "cpu", (4, 16), 2, 1.4, 0.8, weight=12),
+        Work("vasp_bands", "cpu", (16, 32), 4, 3.1, 0.86, weight=9),
         Work("dock_screen", "cpu", (4,), 2, 0.9, 0.82, weight=2, tasks=12)),
     "aero": (
-        Work("surrogate_unet", "gpu", (8, 16), 4, 3.0, 0.5, (1, 2), 8), Work("cfd_wing_re6", "cpu", (16, 32), 2, 2.8, 0.93, weight=12),
-        Work("openfoam_intake", "cpu", (16, 32), 2, 2.1, 0.9, weight=12), Work("lbm_sweep", "cpu", (8,), 2, 0.7, 0.9, weight=2, tasks=8)),
+        Work("surrogate_unet", "gpu", (8, 16), 4, 3.0, 0.5, (1, 2), 8),
+        Work("cfd_wing_re6", "cpu", (16, 32), 2, 2.8, 0.93, weight=12),
+        Work("openfoam_intake", "cpu", (16, 32), 2, 2.1, 0.9, weight=12),
+        Work("lbm_sweep", "cpu", (8,), 2, 0.7, 0.9, weight=2, tasks=8)),
 }
 
 
@@ -123,7 +131,8 @@ def _count(rng: Random, mean: float) -> int:
 
 
 def _second_of_day(rng: Random) -> int:
-    hour = rng.triangular(0, 24, 15) if rng.random() < 0.25 else min(23.9, max(0.0, rng.gauss(8.0, 3.2)))   # UTC: afternoon in Bangkok
+    """Most jobs come in working hours, which in UTC end at noon; a quarter comes at any time."""
+    hour = rng.triangular(0, 24, 15) if rng.random() < 0.25 else min(23.9, max(0.0, rng.gauss(8.0, 3.2)))
     return int(hour * 3600) + rng.randrange(60)
 
 
@@ -137,7 +146,8 @@ def _submission(rng: Random, member: Member, submit: int) -> list[Run]:
     return [_run(rng, name, member, group, work, cores, gpus, submit, task) for task in tasks]
 
 
-def _run(rng: Random, name: str, member: Member, group: str, work: Work, cores: int, gpus: int, submit: int, task: int | None) -> Run:
+def _run(rng: Random, name: str, member: Member, group: str, work: Work, cores: int, gpus: int, submit: int,
+         task: int | None) -> Run:
     state = rng.choices([word for word, _ in ENDINGS], [weight for _, weight in ENDINGS])[0]
     start: int | None = submit + 2 + int(rng.expovariate(1 / (2400 if gpus else 700)))
     assert start is not None
@@ -182,9 +192,9 @@ def _row(run: Run, raw: int, job_id: str, now: int) -> tuple[object, ...]:
     cpu_used = int(run.cores * elapsed * run.busy) if ended else 0
     mem_used = int(mib * run.resident) * elapsed if ended else 0
     return (
-        f"{CLUSTER}/{raw}/{run.submit}", CLUSTER, job_id, raw, None, run.name, run.member.name, run.group, run.work.partition, "normal",
-        _node(run, raw) if began else "", state, run.submit, start, run.end if ended else None, elapsed, _tres(cpus, gpus, mem),
-        cpus, gpus, mem, cpu_used, "steps TotalCPU", mem_used, "steps AveRSS × Elapsed", ended, 1)
+        f"{CLUSTER}/{raw}/{run.submit}", CLUSTER, job_id, raw, None, run.name, run.member.name, run.group, run.work.partition,
+        "normal", _node(run, raw) if began else "", state, run.submit, start, run.end if ended else None, elapsed,
+        _tres(cpus, gpus, mem), cpus, gpus, mem, cpu_used, "steps TotalCPU", mem_used, "steps AveRSS × Elapsed", ended, 1)
 
 
 def _node(run: Run, raw: int) -> str:

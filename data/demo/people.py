@@ -48,15 +48,24 @@ class DemoUsers:
 
 
 MEMBERS = (
-    Member("researcher", "ai-lab", "mu", 16), Member("somchai.p", "ai-lab", "mu", 12), Member("siriporn.t", "ai-lab", "mu", 9),
-    Member("pi", "genomics", "gov", 5), Member("m.jones", "genomics", "gov", 10), Member("ananya.k", "genomics", "gov", 8),
-    Member("w.nattapong", "chem-md", "mu", 11), Member("k.wongsa", "chem-md", "mu", 7), Member("p.chaiyasit", "chem-md", "gov", 6),
-    Member("r.becker", "aero", "private", 6), Member("n.okafor", "aero", "private", 5), Member("l.tanaka", "aero", "private", 5),
+    Member("researcher", "ai-lab", "mu", 16),
+    Member("somchai.p", "ai-lab", "mu", 12),
+    Member("siriporn.t", "ai-lab", "mu", 9),
+    Member("pi", "genomics", "gov", 5),
+    Member("m.jones", "genomics", "gov", 10),
+    Member("ananya.k", "genomics", "gov", 8),
+    Member("w.nattapong", "chem-md", "mu", 11),
+    Member("k.wongsa", "chem-md", "mu", 7),
+    Member("p.chaiyasit", "chem-md", "gov", 6),
+    Member("r.becker", "aero", "private", 6),
+    Member("n.okafor", "aero", "private", 5),
+    Member("l.tanaka", "aero", "private", 5),
 )
 
 DEMO_USERS = DemoUsers((
     DemoUser("researcher", "researcher-demo-1", Role.RESEARCHER, "researcher", "own jobs and receipts, in group ai-lab"),
-    DemoUser("pi", "pi-demo-password-1", Role.RESEARCHER, "pi", "own jobs, and the projects ai-lab and genomics", ("ai-lab", "genomics")),
+    DemoUser("pi", "pi-demo-password-1", Role.RESEARCHER, "pi", "own jobs, and the projects ai-lab and genomics",
+             ("ai-lab", "genomics")),
     DemoUser("admin", "admin-demo-1", Role.ADMIN, "admin", "everything: rates, accounts, ingestion, audit"),
     DemoUser("finance", "finance-demo-1", Role.FINANCE, "finance", "everybody's usage, receipts and sums"),
     DemoUser("auditor", "auditor-demo-1", Role.AUDITOR, "auditor", "everything to read, nothing to change"),

@@ -3,6 +3,7 @@
 Read-only and never wider than its scope: every query carries whose usage may be seen. Days and months are those of the
 site's zone; amounts micro-units of one named currency.
 """
+# ruff: noqa: S608  statements are put together from constants; every value of a person's is bound
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ RECEIPT_JOBS_SCHEMA: dict[str, pl.DataType] = {
 
 _BILLING = """case when not ended then case when start_at is null then 'pending' else 'running' end
   when billed_micro is null then 'unbilled' when billed_micro = cost_micro then 'billed' else 'corrected' end"""
-_UNBILLED = "ended and (billed_micro is null or billed_micro <> cost_micro)"
+_OWED = "cost_micro - coalesce(billed_micro, 0)"
+_UNBILLED_RUN = "ended and (billed_micro is null or billed_micro <> cost_micro)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class UsageReadsShelf(Shelf):
         columns = ", ".join(f"{_BILLING} as billing" if name == "billing" else name for name in RUNS_SCHEMA)
         paging = "" if limit is None else " limit :limit offset :offset"
         return frame(self.connection, f"select {columns} from usage_record where {where}"
-                     f" order by ended, end_at desc nulls first, run_key desc{paging}", RUNS_SCHEMA,  # noqa: S608
+                     f" order by ended, end_at desc nulls first, run_key desc{paging}", RUNS_SCHEMA,
                      **values, **({} if limit is None else {"limit": limit, "offset": offset}))
 
     def totals(self, scope: Scope, filters: Filters) -> Totals:
@@ -125,8 +127,8 @@ class UsageReadsShelf(Shelf):
             "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cost_micro"))
         row = self.one(
             f"select count(*) as jobs, count(*) filter (where ended) as ended, {sums},"
-            f" cast(coalesce(sum(cost_micro - coalesce(billed_micro, 0)) filter (where {_UNBILLED}), 0) as bigint) as unbilled_micro,"
-            f" coalesce(array_agg(distinct trim(currency)), array[]::text[]) as currencies from usage_record where {where}",  # noqa: S608
+            f" cast(coalesce(sum({_OWED}) filter (where {_UNBILLED_RUN}), 0) as bigint) as unbilled_micro,"
+            f" coalesce(array_agg(distinct trim(currency)), array[]::text[]) as currencies from usage_record where {where}",
             **values)
         assert row is not None
         return Totals(row.jobs, row.ended, row.cpu_core_seconds, row.gpu_seconds, row.mem_mib_seconds, row.cost_micro,
@@ -137,13 +139,14 @@ class UsageReadsShelf(Shelf):
         where, values = _where(scope, filters)
         sums = ", ".join(f"cast(sum({name}) as bigint)" for name in list(SPAN_SCHEMA)[2:])
         return frame(self.connection, f"select cast(date_trunc(:unit, end_at at time zone :zone) as date), count(*), {sums}"
-                     f" from usage_record where ended and {where} group by 1 order by 1", SPAN_SCHEMA,  # noqa: S608
+                     f" from usage_record where ended and {where} group by 1 order by 1", SPAN_SCHEMA,
                      unit=unit, zone=zone, **values)
 
-    def unbilled_micro(self, payer: str) -> tuple[int, int]:
-        """(jobs, micro-units) that `payer` has not been billed for."""
-        row = self.one("select count(*) as jobs, cast(coalesce(sum(cost_micro - coalesce(billed_micro, 0)), 0) as bigint) as micro"
-                       f" from usage_record where payer = :payer and {_UNBILLED}", payer=payer)  # noqa: S608
+    def unbilled_micro(self, scope: Scope) -> tuple[int, int]:
+        """(jobs, micro-units) that are on no receipt yet, or not at their present price."""
+        where, values = _whose(scope)
+        row = self.one(f"select count(*) as jobs, cast(coalesce(sum({_OWED}), 0) as bigint) as micro"
+                       f" from usage_record where {_UNBILLED_RUN} and {where}", **values)
         assert row is not None
         return row.jobs, row.micro
 
@@ -153,7 +156,7 @@ class UsageReadsShelf(Shelf):
         row = self.one(
             "select count(*) filter (where start_at is not null) as running, count(*) filter (where start_at is null) as waiting,"
             " cast(coalesce(sum(alloc_cpus), 0) as bigint) as cores, cast(coalesce(sum(alloc_gpus), 0) as bigint) as gpus"
-            f" from usage_record where not ended and {where}", **values)  # noqa: S608
+            f" from usage_record where not ended and {where}", **values)
         assert row is not None
         return NowRunning(row.running, row.waiting, row.cores, row.gpus)
 
@@ -163,33 +166,58 @@ class UsageReadsShelf(Shelf):
         row = self.one(
             "select coalesce(array_agg(distinct account_name), array[]::text[]) as accounts,"
             " coalesce(array_agg(distinct partition_name), array[]::text[]) as partitions,"
-            f" coalesce(array_agg(distinct state), array[]::text[]) as states from usage_record where {where}", **values)  # noqa: S608
+            f" coalesce(array_agg(distinct state), array[]::text[]) as states from usage_record where {where}", **values)
         assert row is not None
         return sorted(row.accounts), sorted(row.partitions), sorted(row.states)
 
     def run(self, run_key: str) -> Run | None:
         """One run as it is kept."""
-        row = self.one(f"select {', '.join(Run.__slots__)} from usage_record where run_key = :key", key=run_key)  # noqa: S608
+        row = self.one(f"select {', '.join(Run.__slots__)} from usage_record where run_key = :key", key=run_key)
         return Run(**{name: getattr(row, name) for name in Run.__slots__}) if row else None
 
     def receipts_of(self, run_key: str) -> list[OnReceipt]:
         """The receipts a run stands on, the newest first, void ones included."""
         return [OnReceipt(row.id, row.number, row.status, row.kind, row.live, row.cost_micro) for row in self.rows(
-            "select r.id, r.number, r.status, l.kind, l.live, l.cost_micro from receipt_line l join receipt r on r.id = l.receipt_id"
-            " where l.run_key = :key order by l.live desc, l.id desc", key=run_key)]
+            "select r.id, r.number, r.status, l.kind, l.live, l.cost_micro from receipt_line l"
+            " join receipt r on r.id = l.receipt_id where l.run_key = :key order by l.live desc, l.id desc", key=run_key)]
+
+    def tier_of(self, payer: str) -> str | None:
+        """The payer's tier; None for somebody who was never met."""
+        row = self.one("select tier from payer where name = :name", name=payer)
+        return row.tier if row else None
+
+    def complete_to(self) -> datetime | None:
+        """Up to when usage is complete: the least of the clusters that are being read; old files count only when alone."""
+        row = self.one("select coalesce(min(complete_to) filter (where source <> 'file'), min(complete_to)) as at"
+                       " from ingest_watermark")
+        at: datetime | None = row.at if row else None
+        return at
+
+    def failing_source(self) -> str:
+        """The source whose last run was refused; empty when the last one was taken."""
+        row = self.one("select source, state from ingest_run where state in ('taken', 'refused') and source <> 'file'"
+                       " order by id desc limit 1")
+        return str(row.source) if row and row.state == "refused" else ""
+
+    def receipt_span(self, receipt_id: str) -> tuple[datetime | None, datetime | None]:
+        """The first and the last end of the jobs a receipt bills; corrections of older jobs do not count."""
+        row = self.one("select min(u.end_at) as first, max(u.end_at) as last from receipt_line l"
+                       " join usage_record u on u.id = l.usage_id where l.receipt_id = :id and l.kind = 'usage'", id=receipt_id)
+        assert row is not None
+        return row.first, row.last
 
     def receipt_by_meter(self, receipt_id: str) -> pl.DataFrame:
         """A receipt's lines summed by kind and card (RECEIPT_METERS_SCHEMA)."""
         sums = ", ".join(f"cast(sum({name}) as bigint)" for name in list(RECEIPT_METERS_SCHEMA)[3:])
         return frame(self.connection, f"select kind, rate_card, count(*), {sums} from receipt_line where receipt_id = :id"
-                     " group by 1, 2 order by kind desc, rate_card", RECEIPT_METERS_SCHEMA, id=receipt_id)  # noqa: S608
+                     " group by 1, 2 order by kind desc, rate_card", RECEIPT_METERS_SCHEMA, id=receipt_id)
 
     def receipt_jobs(self, receipt_id: str) -> pl.DataFrame:
         """A receipt's lines with the job each is for, adjustments first, then the latest end (RECEIPT_JOBS_SCHEMA)."""
         of_job = ("job_id", "job_name", "account_name", "user_name", "partition_name", "end_at")
         columns = ", ".join(("u." if name in of_job else "l.") + name for name in RECEIPT_JOBS_SCHEMA)
         return frame(self.connection, f"select {columns} from receipt_line l join usage_record u on u.id = l.usage_id"
-                     " where l.receipt_id = :id order by l.kind, u.end_at desc, l.run_key", RECEIPT_JOBS_SCHEMA, id=receipt_id)  # noqa: S608
+                     " where l.receipt_id = :id order by l.kind, u.end_at desc, l.run_key", RECEIPT_JOBS_SCHEMA, id=receipt_id)
 
 
 def _whose(scope: Scope) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,253 @@
+"""What pages show, read in one go: each function answers one page's question as frozen values and frames.
+
+Money comes from Postgres, always of this instant. Whose usage a person may see is decided here, once, for every page:
+pages hold no rule of their own. Draws nothing, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import streamlit as st
+
+from dashboard import words
+from dashboard.connection import store
+from data.postgres.shelves.receipts import ReceiptEvent
+from data.postgres.shelves.usage_reads import Filters, NowRunning, OnReceipt, Scope, Totals
+from data.postgres.store import PostgresTransaction
+from engine.errors import NotFound, NothingToBill
+from engine.explain import Explanation, Run, explain
+from engine.rates import RateCard
+from engine.receipts import Draft, Receipt, ReceiptStatus
+from engine.services import receipts as receipt_service
+from engine.users import Action, Person
+
+OWN, PROJECTS, ALL = "own", "projects", "all"
+DAYS_SHOWN = 30
+LATEST_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The line under a title: who pays at which tier, by which card, and how far usage is known."""
+
+    payer: str
+    tier: str
+    card: str
+    currency: str
+    now: datetime
+    freshness: tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Cost by day (or month) and meter, gaps filled with zero: `micro["cpu"][i]` belongs to `starts[i]`."""
+
+    starts: list[date]
+    micro: dict[str, list[int]]
+    jobs: list[int]
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing cost anything in the whole span."""
+        return not any(self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the first page shows of one scope."""
+
+    month: Totals
+    before: Totals                      # the same days of the month before
+    unbilled: tuple[int, int]           # jobs, micro-units
+    open_receipts: list[Receipt]
+    running: NowRunning
+    days: Days
+    latest: pl.DataFrame
+    known: bool                         # something was ever used
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One run with its charge taken apart and the receipts it stands on."""
+
+    run: Run
+    explanation: Explanation
+    card: RateCard
+    receipts: list[OnReceipt]
+
+    @property
+    def live(self) -> OnReceipt | None:
+        """The receipt that bills it now."""
+        return next((one for one in self.receipts if one.live), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPage:
+    """A receipt with its sums by meter, its history and the payment under way."""
+
+    receipt: Receipt
+    meters: pl.DataFrame
+    cards: dict[str, RateCard]
+    events: list[ReceiptEvent]
+    first_end: datetime | None
+    last_end: datetime | None
+    now: datetime
+
+
+def scopes(person: Person) -> list[str]:
+    """The scopes a person may choose from, the first by default."""
+    return [OWN, *([PROJECTS] if person.projects else []), *([ALL] if person.may(Action.SEE_ALL) else [])]
+
+
+def scope_of(person: Person, choice: str) -> Scope:
+    """The rows `choice` stands for; what a person may not see falls back to their own."""
+    allowed = scopes(person)
+    if choice == ALL and ALL in allowed:
+        return Scope()
+    if choice == PROJECTS and PROJECTS in allowed:
+        return Scope(accounts=person.projects)
+    return Scope(payer=person.payer)
+
+
+def standing(person: Person) -> Standing:
+    """Tier, card and freshness as they are now."""
+    return store().read(lambda tx: _standing(tx, person))
+
+
+def _standing(tx: PostgresTransaction, person: Person) -> Standing:
+    tier = tx.usage_reads.tier_of(person.payer) or tx.settings.default_tier
+    valid = [card for card in tx.rates.book() if card.tier == tier and card.valid_from <= tx.now]
+    card = max(valid, key=lambda card: card.valid_from, default=None)
+    return Standing(person.payer, tier, card.name if card else words.NOTHING,
+                    card.currency if card else tx.settings.default_currency, tx.now, freshness(tx))
+
+
+def freshness(tx: PostgresTransaction) -> tuple[str, str, str]:
+    """The freshness badge: the least complete of the clusters that are being read, or of all when none is."""
+    complete = tx.usage_reads.complete_to()
+    promise = timedelta(minutes=tx.settings.usage_promise_minutes)
+    return words.freshness(complete, tx.now, promise, tx.usage_reads.failing_source())
+
+
+def home(person: Person, choice: str) -> Home:
+    """Everything on the first page."""
+    return store().read(lambda tx: _home(tx, person, scope_of(person, choice)))
+
+
+def _home(tx: PostgresTransaction, person: Person, scope: Scope) -> Home:
+    zone, now = tx.settings.zone, tx.now
+    today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    month = today.replace(day=1)
+    before = (month - timedelta(days=1)).replace(day=1)
+    same = min(before + (now.astimezone(zone) - month), month)
+    since = today - timedelta(days=DAYS_SHOWN - 1)
+    reads = tx.usage_reads
+    latest = reads.runs(scope, Filters(now - timedelta(days=365), now, unended=True), LATEST_JOBS)
+    return Home(
+        month=reads.totals(scope, Filters(month, now)), before=reads.totals(scope, Filters(before, same)),
+        unbilled=reads.unbilled_micro(scope), open_receipts=_visible(tx, person, scope, ["pending"]),
+        running=reads.unended(scope),
+        days=_days(reads.spans(scope, Filters(since, now), tx.settings.time_zone), since.date(), today.date()),
+        latest=latest, known=not latest.is_empty())
+
+
+def _days(spans: pl.DataFrame, first: date, last: date, unit: str = "day") -> Days:
+    """Every day (or month) of [first, last] in order, zero where nothing ended."""
+    starts = list(pl.date_range(first, last, "1d" if unit == "day" else "1mo", eager=True))
+    every = pl.DataFrame({"start": starts}, schema={"start": pl.Date})
+    full = every.join(spans, on="start", how="left", maintain_order="left").fill_null(0)
+    return Days(starts, {meter: full[f"{meter}_micro"].to_list() for meter in ("cpu", "gpu", "mem")}, full["jobs"].to_list())
+
+
+@st.cache_data(ttl=30, max_entries=200, show_spinner=False)
+def choices(person_id: int, scope: Scope) -> tuple[list[str], list[str], list[str]]:
+    """The accounts, partitions and states to filter by. Kept for half a minute per person and scope."""
+    return store().read(lambda tx: tx.usage_reads.choices(scope))
+
+
+def chart(scope: Scope, filters: Filters, unit: str, now: datetime) -> Days:
+    """Cost by day or month of the filtered runs, with empty days in between; unbilled coins included."""
+    zone = words.zone()
+    spans = store().read(lambda tx: tx.usage_reads.spans(scope, filters, str(zone), unit))
+    first = filters.start.astimezone(zone).date()
+    last = (min(filters.end, now) - timedelta(microseconds=1)).astimezone(zone).date()
+    if unit == "month":
+        first, last = first.replace(day=1), last.replace(day=1)
+    return _days(spans, first, max(first, last), unit)
+
+
+def runs(scope: Scope, filters: Filters, limit: int | None = None, offset: int = 0) -> tuple[Totals, pl.DataFrame]:
+    """The sums of the filtered runs and one page of them, of one instant."""
+    return store().read(lambda tx: (tx.usage_reads.totals(scope, filters), tx.usage_reads.runs(scope, filters, limit, offset)))
+
+
+def explained(person: Person, run_key: str) -> Explained:
+    """One run taken apart; to whoever may not see it, it does not exist."""
+    return store().read(lambda tx: _explained(tx, person, run_key))
+
+
+def _explained(tx: PostgresTransaction, person: Person, run_key: str) -> Explained:
+    run = tx.usage_reads.run(run_key)
+    if run is None or not may_see(person, run):
+        raise NotFound(f"No job {run_key!r}.")
+    card = next(card for card in tx.rates.book() if card.name == run.rate_card)
+    return Explained(run, explain(run, card), card, tx.usage_reads.receipts_of(run_key))
+
+
+def may_see(person: Person, run: Run) -> bool:
+    """True for one's own runs, those of projects one leads, and everybody's where the role says so."""
+    return person.may(Action.SEE_ALL) or (person.may(Action.SEE_OWN) and (
+        run.payer == person.payer or run.account_name in person.projects))
+
+
+def receipts(person: Person, choice: str) -> list[Receipt]:
+    """The receipts a person may see in that scope, the newest first. A project has none of its own: they are people's."""
+    return store().read(lambda tx: _visible(tx, person, scope_of(person, choice), None))
+
+
+def _visible(tx: PostgresTransaction, person: Person, scope: Scope, statuses: Sequence[str] | None) -> list[Receipt]:
+    everybody = scope == Scope() and person.may(Action.SEE_ALL)
+    found = tx.receipts.all(None if everybody else [person.payer], statuses)
+    return sorted(found, key=lambda one: one.due_at) if statuses else found
+
+
+def preview(person: Person, payer: str, before: datetime) -> Draft | None:
+    """What a receipt up to `before` would say; None when there is nothing to bill. Other refusals are raised."""
+    try:
+        return store().read(lambda tx: receipt_service.preview_receipt(tx, payer, before, person))
+    except NothingToBill:
+        return None
+
+
+def billable_payers(before: datetime) -> list[str]:
+    """Who has something to bill, for those who bill others."""
+    return store().read(lambda tx: tx.receipts.payers_with_open_runs(before))
+
+
+def receipt_page(person: Person, name: str) -> ReceiptPage:
+    """A receipt and what stands around it; to whoever may not see it, it does not exist."""
+    return store().read(lambda tx: _receipt_page(tx, person, name))
+
+
+def _receipt_page(tx: PostgresTransaction, person: Person, name: str) -> ReceiptPage:
+    receipt = receipt_service.get_receipt(tx, name, person)
+    first, last = tx.usage_reads.receipt_span(receipt.id)
+    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), {card.name: card for card in tx.rates.book()},
+                       tx.receipts.events(receipt.id), first, last, tx.now)
+
+
+def receipt_jobs(person: Person, name: str) -> pl.DataFrame:
+    """A receipt's lines, one a job."""
+    def read(tx: PostgresTransaction) -> pl.DataFrame:
+        return tx.usage_reads.receipt_jobs(receipt_service.get_receipt(tx, name, person).id)
+    return store().read(read)
+
+
+def receipt_state(receipt: Receipt, now: datetime) -> str:
+    """Its state as people say it: a pending one past its due date is overdue."""
+    late = receipt.status is ReceiptStatus.PENDING and receipt.due_at < now
+    return "overdue" if late else str(receipt.status)
