@@ -19,9 +19,11 @@ from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.lake import LakeShelf
+from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.payers import PayerShelf
+from data.postgres.shelves.payments import PaymentShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
 from data.postgres.shelves.runs import RunShelf
@@ -37,7 +39,7 @@ def connect(url: str, pool_size: int = 10) -> sa.Engine:
     """An engine for `url` (postgresql://…), READ COMMITTED, connections checked before use."""
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     return sa.create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=pool_size,
-                            connect_args={"options": "-c timezone=UTC", "application_name": "corehours"})
+                            connect_args={"options": "-c timezone=UTC", "application_name": "corehours", "connect_timeout": 5})
 
 
 def worth_retrying(error: Exception) -> bool:
@@ -102,6 +104,16 @@ class PostgresTransaction:
     def receipts(self) -> ReceiptShelf:
         """Receipts, their lines and their history."""
         return ReceiptShelf(self.connection)
+
+    @cached_property
+    def payments(self) -> PaymentShelf:
+        """What we asked providers to collect."""
+        return PaymentShelf(self.connection)
+
+    @cached_property
+    def inbox(self) -> InboxShelf:
+        """What providers told us."""
+        return InboxShelf(self.connection)
 
     @cached_property
     def finance_reads(self) -> FinanceReadsShelf:

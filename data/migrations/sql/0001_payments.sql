@@ -8,7 +8,7 @@ create table payment (
   livemode boolean not null,
   amount_micro bigint not null check (amount_micro > 0),
   currency char(3) not null,
-  status text not null check (status in ('pending', 'succeeded', 'reverted', 'failed', 'expired')),
+  status text not null check (status in ('pending', 'succeeded', 'reverted', 'failed', 'expired', 'unapplied')),
   provider_ref text,                           -- the provider's own name for it
   checkout_url text,
   created_by text not null,
@@ -19,6 +19,23 @@ create table payment (
 );
 create index on payment (receipt_id);
 create unique index one_settled_payment_a_receipt on payment (receipt_id) where status = 'succeeded';
+create unique index one_open_payment_a_receipt on payment (receipt_id, provider) where status = 'pending';
+
+create function guard_payment() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' or (to_jsonb(new) - array['status', 'settled_at', 'provider_ref', 'checkout_url'])
+      <> (to_jsonb(old) - array['status', 'settled_at', 'provider_ref', 'checkout_url']) then
+    raise exception using errcode = 'restrict_violation', message = 'what a payment asks for never changes';
+  end if;
+  if new.status <> old.status and (old.status, new.status) not in (
+      ('pending', 'succeeded'), ('pending', 'unapplied'), ('pending', 'failed'), ('pending', 'expired'), ('failed', 'succeeded'),
+      ('failed', 'unapplied'), ('expired', 'succeeded'), ('expired', 'unapplied'), ('succeeded', 'reverted')) then
+    raise exception using errcode = 'check_violation', message = 'a payment does not go from ' || old.status || ' to ' || new.status;
+  end if;
+  return new;
+end $$;
+create trigger guard_payment before update or delete on payment for each row execute function guard_payment();
+create trigger guard_payment_all before truncate on payment for each statement execute function refuse_change();
 
 create table webhook_inbox (
   id bigint generated always as identity primary key,

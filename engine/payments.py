@@ -1,0 +1,233 @@
+"""Payments: what we asked a provider to collect, what it tells us, and the decision between the two.
+
+A provider's event is a hint. Amount, currency, mode and reference are compared with our own row, and money that does
+not fit is kept in sight, never dropped. Pure: knows no table, no clock, no network.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+from engine.errors import DomainError, IllegalMove
+from engine.money import Money, from_minor
+from engine.receipts import ReceiptStatus
+
+PATIENCE = timedelta(minutes=2)             # an event may come before the payment it speaks of
+SIGNATURE_TOLERANCE = timedelta(seconds=300)
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment stands."""
+
+    PENDING = "pending"
+    """The payer was sent to the provider."""
+    SUCCEEDED = "succeeded"
+    """The money came and settled its receipt."""
+    FAILED = "failed"
+    """The provider says it was declined; a later attempt may still succeed."""
+    EXPIRED = "expired"
+    """Nobody paid in time; money that comes late is still taken."""
+    UNAPPLIED = "unapplied"
+    """The money came when its receipt needed none any more: it waits for somebody to decide."""
+    REVERTED = "reverted"
+    """A manual settlement that was a mistake."""
+
+
+_UNPAID = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.UNAPPLIED})
+MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
+    PaymentStatus.PENDING: _UNPAID | {PaymentStatus.FAILED, PaymentStatus.EXPIRED},
+    PaymentStatus.FAILED: _UNPAID,
+    PaymentStatus.EXPIRED: _UNPAID,
+    PaymentStatus.SUCCEEDED: frozenset({PaymentStatus.REVERTED}),
+    PaymentStatus.UNAPPLIED: frozenset(),
+    PaymentStatus.REVERTED: frozenset(),
+}
+
+
+class EventKind(StrEnum):
+    """What a provider tells us, in our words."""
+
+    SUCCEEDED = "payment.succeeded"
+    """The money is there."""
+    FAILED = "payment.failed"
+    """It was declined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One attempt to have a receipt paid; `amount_micro` of `currency`, named `reference` (TXN_…) to the outside."""
+
+    id: str
+    reference: str
+    receipt_id: str
+    provider: str
+    livemode: bool
+    amount_micro: int
+    currency: str
+    status: PaymentStatus
+    provider_ref: str | None
+    checkout_url: str | None
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    settled_at: datetime | None
+
+    @property
+    def money(self) -> Money:
+        """What was asked for."""
+        return Money(self.amount_micro, self.currency)
+
+    def open(self, now: datetime) -> bool:
+        """True while its checkout may be used."""
+        return self.status is PaymentStatus.PENDING and now < self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """Where the payer goes, and what the provider calls it."""
+
+    url: str
+    provider_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """What a provider said, its signature proven. `key` names the event, `money` the money object behind it (an
+    event may come twice, and two events may speak of the same money); `amount_minor` in minor units of `currency`."""
+
+    provider: str
+    key: str
+    kind: EventKind
+    livemode: bool
+    reference: str
+    money: str
+    amount_minor: int
+    currency: str
+
+    @property
+    def amount(self) -> Money:
+        """The amount it names; an unknown currency is refused."""
+        return from_minor(self.amount_minor, self.currency)
+
+
+class BadSignature(DomainError):
+    """The signature does not fit."""
+
+    code, status = "bad_signature", 401
+
+
+class BadEvent(DomainError):
+    """The event cannot be read."""
+
+    code: ClassVar[str] = "bad_event"
+    status: ClassVar[int] = 400
+
+
+class NoProvider(DomainError):
+    """Payments are not set up here."""
+
+    code, status = "no_provider", 409
+
+
+class Step(StrEnum):
+    """What an event leads to."""
+
+    SETTLE = "succeeded"
+    """The receipt is paid."""
+    FAIL = "failed"
+    """The payment is marked as declined."""
+    KEEP = "unapplied"
+    """The payment's own money came, but its receipt needs none: kept as unapplied."""
+    KEEP_FOREIGN = "unmatched"
+    """Money that is not what we asked for: kept as unapplied, the payment stays as it was."""
+    WAIT = "waiting"
+    """No such payment yet: ask again soon."""
+    NOTHING = "duplicate"
+    """All of it is known already."""
+    IGNORE = "ignored"
+    """It is not for these books."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A step, and why in plain words."""
+
+    step: Step
+    why: str
+
+
+def check_move(reference: str, was: PaymentStatus, to: PaymentStatus) -> None:
+    """Refuse a move that the table does not know."""
+    if to not in MOVES[was]:
+        raise IllegalMove(f"Payment {reference} is {was} and cannot become {to}.")
+
+
+def decide(event: ProviderEvent, payment: Payment | None, receipt: ReceiptStatus | None, live: bool, patient: bool) -> Decision:
+    """What `event` does to `payment` (ours, None when we know none) and its receipt.
+
+    `live` says whether these books hold real money, `patient` whether a payment may still turn up.
+    """
+    if event.livemode != live:
+        return Decision(Step.IGNORE, f"the event is {_mode(event.livemode)}, these books are {_mode(live)}")
+    if payment is None or receipt is None:
+        return _unknown(event, patient)
+    if event.kind is EventKind.FAILED:
+        return _declined(payment)
+    if event.amount != payment.money:
+        return Decision(Step.KEEP_FOREIGN, f"{event.amount} came, {payment.money} was asked for")
+    if PaymentStatus.SUCCEEDED not in MOVES[payment.status]:
+        return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
+    if receipt is not ReceiptStatus.PENDING:
+        return Decision(Step.KEEP, f"the receipt is {receipt} already")
+    late = "" if payment.status is PaymentStatus.PENDING else f", though the payment was {payment.status}"
+    return Decision(Step.SETTLE, f"{event.amount} came as asked{late}")
+
+
+def _mode(live: bool) -> str:
+    return "live" if live else "a test"
+
+
+def _unknown(event: ProviderEvent, patient: bool) -> Decision:
+    if patient:
+        return Decision(Step.WAIT, f"no payment {event.reference} yet")
+    if event.kind is EventKind.FAILED:
+        return Decision(Step.IGNORE, f"no payment {event.reference} is known, and no money came")
+    return Decision(Step.KEEP_FOREIGN, f"{event.amount} came for {event.reference}, which nobody asked for")
+
+
+def _declined(payment: Payment) -> Decision:
+    if payment.status is PaymentStatus.PENDING:
+        return Decision(Step.FAIL, f"payment {payment.reference} was declined")
+    return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
+
+
+def strict_json(body: bytes) -> dict[str, object]:
+    """A JSON object from `body`, read strictly: UTF-8, no duplicate keys, no NaN or Infinity, no fractions."""
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_float)
+    except BadEvent:
+        raise
+    except (ValueError, RecursionError) as error:        # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise BadEvent(f"It is no JSON: {str(error)[:120]}.") from None
+    if not isinstance(value, dict):
+        raise BadEvent("It is no JSON object.")
+    return value
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadEvent("A key stands in it twice.")
+    return found
+
+
+def _no_constant(text: str) -> object:
+    raise BadEvent(f"{text} is no number.")
+
+
+def _no_float(text: str) -> object:
+    raise BadEvent(f"{text[:40]} is no whole number.")
