@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import psycopg.errors
@@ -53,7 +53,18 @@ def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, acto
             sentence = error.sentence
             store.run(lambda tx: tx.runs.refuse(run_id, sentence), actor)
             raise
-    return kept
+        return _followed(store, kept, actor)
+
+
+def _followed(store: Store, kept: Kept, actor: str) -> Kept:
+    """Say so where the analytics copy could not follow the commit; mend it where an earlier one could not."""
+    if not store.lake.trouble and store.read(lambda tx: tx.lake.pending()):
+        store.lake.mend()
+    if not store.lake.trouble:
+        return kept
+    note = f"The analytics copy was not written, a later run mends it: {store.lake.trouble}"
+    store.run(lambda tx: tx.runs.note(kept.run_id, note), actor)
+    return replace(kept, notes=(*kept.notes, note))
 
 
 def refuse(store: Store, source: str, origin: str, reason: str, window: tuple[int, int] | None = None,
@@ -93,7 +104,7 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     new, known = _decided(tx, told, match)
     _make_payers(tx, [new, known])
     tx.lake.add(pl.concat([_add(tx, new, run_id, progress), _revise(tx, known, run_id)]))
-    changed = known["verdict"].eq("changed").sum()
+    changed = len(known.filter(verdict="changed"))
     kept = Kept(run_id, batch.source, batch.lines, len(told), len(new), changed, len(told) - len(new) - changed, batch.notes)
     _close(tx, batch, kept, told)
     return kept

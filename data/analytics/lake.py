@@ -1,18 +1,231 @@
-"""The analytics copy."""
+"""The analytics copy: ended runs and their daily sums in DuckLake, for pictures. It decides nothing and can be made
+again from Postgres at any time.
+
+Both tables only grow: a correction is a row that takes the old figures back and a row that adds the new ones, so that
+sums are right and appends never collide. Postgres commits first, with a `pending` batch; then, one writer at a time
+(an advisory lock), the batch is appended and marked `copied`. Who finds a batch pending that is not his own knows that
+a writer died in between, and makes the copy anew. A copy that cannot be written never undoes what Postgres has.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import duckdb
 import polars as pl
 import sqlalchemy as sa
 
+from data.analytics.duck import opened
 from data.settings import Settings
+from engine.revisions import FACT_SUMS
+
+LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
+MERGE_EVERY = 100               # batches after which small files are put together
+log = logging.getLogger(__name__)
+
+SUMS = ("jobs", *(name.replace("cpu_core_seconds", "core_seconds") for name in FACT_SUMS))
+KEYS = ("day", "cluster", "account_name", "user_name", "payer", "partition_name", "tier", "currency")
+_FACT_TEXTS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier",
+               "rate_card", "currency")
+_TABLES = (
+    "create table if not exists lake.usage_fact (batch_id bigint, day date, end_at timestamptz, "
+    + ", ".join(f"{name} varchar" for name in _FACT_TEXTS) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
+    "create table if not exists lake.usage_daily (batch_id bigint, day date, "
+    + ", ".join(f"{name} varchar" for name in KEYS[1:]) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
+)
+_QUANTITIES = ", ".join(name if name != "cpu_core_seconds" else "cpu_core_seconds as core_seconds" for name in FACT_SUMS)
+_FROM_BATCH = f"select *, end_at as epoch, {_QUANTITIES} from told"                                    # noqa: S608
+_FROM_BOOKS = (f"select *, epoch(end_at)::bigint as epoch, 1::bigint as jobs, {_QUANTITIES}"           # noqa: S608
+               " from books.public.usage_record where ended")
+
+
+class HasLake(Protocol):
+    """A store."""
+
+    @property
+    def lake(self) -> Lake: ...
+
+
+def verify(store: HasLake) -> list[str]:
+    """Where the copy differs from Postgres, one sentence each; empty when both agree to the micro-unit."""
+    return store.lake.differences()
 
 
 class Lake:
-    """The copy (to come)."""
+    """The copy of one database. Share one per process; safe to use from several threads."""
 
     def __init__(self, engine: sa.Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
+        self.trouble = ""                       # why the last writing failed; empty when it did not
+        self._opening = threading.Lock()
+        self._duck: duckdb.DuckDBPyConnection | None = None
 
     def append(self, batch_id: int, differences: pl.DataFrame) -> None:
-        """Append."""
+        """Copy a committed batch (FACT_SCHEMA). Never raises: what fails stays `pending` and `trouble` says why."""
+        try:
+            with self._alone() as books:
+                self._append(books, batch_id, differences)
+            self.trouble = ""
+        except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
+            self.trouble = self._plain(error)
+            log.warning("The analytics copy could not be written: %s", self.trouble)
+
+    def mend(self) -> bool:
+        """Make the copy anew where a batch is missing in it; True when that was needed. Never raises, as `append`."""
+        try:
+            with self._alone() as books:
+                behind = bool(_pending(books))
+                if behind:
+                    self._rebuild(books)
+            self.trouble = ""
+        except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
+            self.trouble = self._plain(error)
+            return False
+        return behind
+
+    def rebuild(self) -> int:
+        """Make the whole copy again from Postgres, in bounded memory; how many runs it holds. Raises duckdb.Error."""
+        with self._alone() as books:
+            return self._rebuild(books)
+
+    def differences(self) -> list[str]:
+        """See `verify`. A copy behind by a batch is made whole first."""
+        self.mend()
+        if self.trouble:
+            return [f"The analytics copy cannot be read: {self.trouble}"]
+        with self._alone() as books:
+            told = {(row.tier, row.currency): (int(row.jobs), int(row.micro)) for row in books.execute(sa.text(
+                "select tier, trim(currency) as currency, count(*) as jobs, sum(cost_micro) as micro from usage_record"
+                " where ended group by 1, 2"))}
+            copies = {table: self._sums(table) for table in ("usage_fact", "usage_daily")}
+        return [sentence for table, copy in copies.items() for sentence in _compared(table, told, copy)]
+
+    def _sums(self, table: str) -> dict[tuple[str, str], tuple[int, int]]:
+        rows = self.ask(f"select tier, currency, sum(jobs)::bigint, sum(cost_micro)::bigint from lake.{table} group by all")  # noqa: S608
+        sums = {(tier, currency): (jobs, micro) for tier, currency, jobs, micro in rows.iter_rows()}
+        return {key: value for key, value in sums.items() if value != (0, 0)}
+
+    def ask(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> pl.DataFrame:
+        """The rows of `sql` on a cursor of this call's own. Raises duckdb.Error."""
+        with self.cursor() as duck:
+            return duck.execute(sql, values).pl()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one call; the connection behind it is opened once and opened anew after it broke."""
+        with self._opening:
+            if self._duck is None:
+                self._duck = opened(self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), self.settings)
+            cursor = self._duck.cursor()
+        try:
+            yield cursor
+        except (duckdb.FatalException, duckdb.InternalException, duckdb.IOException):
+            self.close()
+            raise
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Let go of DuckDB; the next call opens it again."""
+        with self._opening:
+            if self._duck is not None:
+                self._duck.close()
+            self._duck = None
+
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        """A connection that holds the writers' lock: the lock is the connection's and dies with its process."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as books:
+            books.execute(sa.text("select pg_advisory_lock(:lock)"), {"lock": LOCK})
+            try:
+                yield books
+            finally:
+                books.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
+
+    def _append(self, books: sa.Connection, batch_id: int, differences: pl.DataFrame) -> None:
+        pending = _pending(books)
+        if batch_id not in pending:             # somebody made the whole copy since
+            return
+        if pending != [batch_id]:
+            self._rebuild(books)
+            return
+        with self.cursor() as duck:
+            duck.register("told", differences)
+            with _transaction(duck):
+                _make_tables(duck)
+                self._write(duck, _FROM_BATCH, batch_id)
+            duck.unregister("told")
+            if batch_id % MERGE_EVERY == 0:
+                duck.execute("call ducklake_merge_adjacent_files('lake')")
+        _copied(books, [batch_id])
+
+    def _rebuild(self, books: sa.Connection) -> int:
+        pending = _pending(books)               # read before the runs: what is pending here is in what is read next
+        with self.cursor() as duck:
+            with _transaction(duck):
+                duck.execute("drop table if exists lake.usage_fact")
+                duck.execute("drop table if exists lake.usage_daily")
+                _make_tables(duck)
+                self._write(duck, _FROM_BOOKS, max(pending, default=0))
+            runs = duck.execute("select count(*) from lake.usage_fact").fetchall()[0][0]
+            _sweep(duck)
+        _copied(books, pending)
+        return int(runs)
+
+    def _write(self, duck: duckdb.DuckDBPyConnection, source: str, batch_id: int) -> None:
+        """Facts first, then their daily sums; both from `source`, with days in the site's zone."""
+        dated = f"select *, timezone($zone, to_timestamp(epoch))::date as day from ({source})"       # noqa: S608
+        values = {"zone": self.settings.time_zone, "batch": batch_id}
+        facts = ", ".join(["day", *_FACT_TEXTS, *SUMS])
+        duck.execute(f"insert into lake.usage_fact (batch_id, end_at, {facts}) select $batch, to_timestamp(epoch), {facts}"  # noqa: S608
+                     f" from ({dated})", values)
+        keys, sums = ", ".join(KEYS), ", ".join(f"sum({name})::bigint" for name in SUMS)
+        duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"            # noqa: S608
+                     f" select $batch, {keys}, {sums} from ({dated}) group by all", values)
+
+    def _plain(self, error: Exception) -> str:
+        """The error's first line, without the password that an address may carry."""
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        secret = self.engine.url.password
+        return text.replace(str(secret), "…") if secret else text
+
+
+def _make_tables(duck: duckdb.DuckDBPyConnection) -> None:
+    for statement in _TABLES:
+        duck.execute(statement)
+
+
+def _sweep(duck: duckdb.DuckDBPyConnection) -> None:
+    """Let go of the files of tables that were replaced; readers had an hour to finish."""
+    duck.execute("call ducklake_expire_snapshots('lake', older_than => now() - interval 1 hour)")
+    duck.execute("call ducklake_cleanup_old_files('lake', older_than => now() - interval 1 hour)")
+
+
+def _pending(books: sa.Connection) -> list[int]:
+    return list(books.execute(sa.text("select id from lake_batch where state = 'pending' order by id")).scalars())
+
+
+def _copied(books: sa.Connection, batches: Sequence[int]) -> None:
+    books.execute(sa.text("update lake_batch set state = 'copied', copied_at = now() where id = any(:ids)"), {"ids": list(batches)})
+
+
+@contextmanager
+def _transaction(duck: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    duck.execute("begin")
+    try:
+        yield
+    except BaseException:
+        duck.execute("rollback")
+        raise
+    duck.execute("commit")
+
+
+def _compared(table: str, told: Mapping[tuple[str, str], tuple[int, int]], copy: Mapping[tuple[str, str], tuple[int, int]]) -> list[str]:
+    return [f"{table}, tier {tier}, {currency}: {jobs} runs and {micro} micro-units, Postgres has {true_jobs} and {true_micro}"
+            for tier, currency in sorted({*told, *copy})
+            for (jobs, micro), (true_jobs, true_micro) in [(copy.get((tier, currency), (0, 0)), told.get((tier, currency), (0, 0)))]
+            if (jobs, micro) != (true_jobs, true_micro)]

@@ -1,0 +1,59 @@
+"""DuckDB with the lake attached: one connection a process, a cursor a call. Extensions come from their pinned wheels by
+path; nothing is fetched by itself, and the configuration is locked before any question is asked.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import duckdb
+
+from data.settings import Settings
+
+SCHEMA = "lake"                 # where the catalog lies in Postgres
+EXTENSIONS = ("ducklake", "postgres_scanner")
+
+
+def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection with the lake attached as `lake` and Postgres, read-only, as `books`. Raises duckdb.Error."""
+    remote = settings.lake_path.startswith("s3://")
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+                                        "allow_community_extensions": "false", "memory_limit": "384MB", "threads": "2",
+                                        "preserve_insertion_order": "false"})
+    connection.execute("set global TimeZone = 'UTC'")
+    for name in (*EXTENSIONS, *(["httpfs"] if remote else [])):
+        connection.execute(f"load {_quoted(_extension(name))}")
+    if remote:
+        connection.execute(_s3_secret())
+    else:
+        Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
+    connection.execute(f"attach {_quoted('ducklake:postgres:' + url)} as lake (data_path {_quoted(settings.lake_path)},"
+                       f" metadata_schema '{SCHEMA}', override_data_path true)")
+    connection.execute(f"attach {_quoted(url)} as books (type postgres, read_only)")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def _extension(name: str) -> str:
+    """Path of the extension in its wheel; where there is no wheel, its name: what the operator installed once."""
+    found = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if found is None or not found.origin:
+        return name
+    paths = sorted(Path(found.origin).parent.glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension"))
+    return str(paths[0]) if paths else name
+
+
+def _s3_secret() -> str:
+    """Access to S3 as the usual AWS_* variables say; AWS_ENDPOINT_URL names another service than Amazon's."""
+    told = {"key_id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN", "region": "AWS_REGION"}
+    words = [f"{word} {_quoted(os.environ[name])}" for word, name in told.items() if os.environ.get(name)]
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL", ""):
+        scheme, _, host = endpoint.rpartition("://")
+        words += [f"endpoint {_quoted(host)}", "url_style 'path'", f"use_ssl {scheme != 'http'}"]
+    return f"create secret (type s3, {', '.join(words)})"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
