@@ -23,14 +23,14 @@ def silent(_: str) -> None:
 def installation(progress: Callable[[str], None] = silent, settings: Settings | None = None) -> Iterator[Store]:
     """A store ready for work while the block runs; `progress` is told each step in a few words."""
     settings = settings or load()
-    progress("database")
     with running(settings) as url:
         engine = connect(url)
         try:
             if migrate(engine):
-                progress("tables made")
+                progress("tables brought up to date")
             store = Store(engine, settings)
-            store.run(ensure_default_cards)
+            if not store.read(lambda tx: tx.rates.book()):
+                store.run(ensure_default_cards)
             yield store
         finally:
             engine.dispose()

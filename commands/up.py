@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -18,11 +19,12 @@ from pathlib import Path
 from commands.installation import installation
 from commands.supervision import Child, keep, stop, wait_ready
 from data.postgres.server import Server
-from data.postgres.store import Store
+from data.postgres.store import PostgresTransaction, Store
 from data.settings import Settings, load
 from engine.errors import DomainError
 
 HELP = "start everything here and say how to sign in; Ctrl-C stops it"
+HALF_LOADED = "demo-loading"        # this file stands in the home while the demo centre is loaded
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
@@ -42,28 +44,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start, say where, keep until told to stop."""
+    """Start, say where, keep until told to stop: a stop that was asked for is no failure."""
     _tell_children_their_addresses(args)
     settings = load()
-    begun = time.monotonic()
-    with _only_one(settings.home):
-        _ports_free(args)
-        _say(f"Corehours starts ({settings.env}, files in {settings.home}).")
-        if args.host not in LOOPBACK:
-            _say(f"  Warning: {args.host} can be reached from other machines.")
-        with installation(_progress, settings) as store:
-            demo_users = _load_demo(store, settings, args)
-            os.environ["DATABASE_URL"] = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-            children = _children(settings, args)
-            try:
-                wait_ready(children, _progress)
-                _greet(settings, demo_users, time.monotonic() - begun)
-                keep(children, _say, _database(settings))
-            finally:
-                _say("Stopping …")
-                stop(children)
-    _say("Stopped.")
+    try:
+        with _only_one(settings.home):
+            _ports_free(args)
+            _start_and_keep(settings, args)
+    except (KeyboardInterrupt, SystemExit):
+        _say("Stopped.")
     return 0
+
+
+def _start_and_keep(settings: Settings, args: argparse.Namespace) -> None:
+    begun = time.monotonic()
+    _say(f"Corehours starts ({settings.env}, files in {settings.home}).")
+    if args.host not in LOOPBACK:
+        _say(f"  Warning: {args.host} can be reached from other machines.")
+    _set_half_loaded_aside(settings)
+    with installation(_progress, settings) as store:
+        _progress(f"database ready ({time.monotonic() - begun:.1f} s)")
+        demo_users = _load_demo(store, settings, args)
+        _tell_children_the_rest(store, settings)
+        children = _children(settings, args)
+        try:
+            wait_ready(children, _progress)
+            _greet(settings, demo_users, time.monotonic() - begun)
+            keep(children, _say, _database(settings))
+        finally:
+            _say("Stopping …")
+            stop(children)
 
 
 def _tell_children_their_addresses(args: argparse.Namespace) -> None:
@@ -71,6 +81,11 @@ def _tell_children_their_addresses(args: argparse.Namespace) -> None:
     host = "localhost" if args.host in (*LOOPBACK, *EVERYWHERE) else args.host
     os.environ.setdefault("COREHOURS_DASHBOARD_URL", f"http://{host}:{args.port}")
     os.environ.setdefault("COREHOURS_SIDECAR_URL", f"http://{host}:{args.sidecar_port}")
+
+
+def _tell_children_the_rest(store: Store, settings: Settings) -> None:
+    os.environ["COREHOURS_HOME"] = str(settings.home.resolve())     # they run in another folder
+    os.environ["DATABASE_URL"] = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @contextmanager
@@ -106,9 +121,34 @@ def _load_demo(store: Store, settings: Settings, args: argparse.Namespace) -> li
     if not settings.development or args.empty:
         return []
     from data import demo
+    half = settings.home / HALF_LOADED
+    if not store.read(_people):
+        half.touch()
     rows = demo.load(store, _progress).rows()
-    known = store.read(lambda tx: {user.name for user in tx.users.everybody()})
+    half.unlink(missing_ok=True)
+    known = store.read(_people)
     return [row for row in rows if row[0] in known]
+
+
+def _people(tx: PostgresTransaction) -> set[str]:
+    return {user.name for user in tx.users.everybody()}
+
+
+def _set_half_loaded_aside(settings: Settings) -> None:
+    """A demo centre whose loading was killed is begun anew; what there was is kept in home/half-loaded."""
+    half, aside = settings.home / HALF_LOADED, settings.home / "half-loaded"
+    if not half.exists():
+        return
+    if settings.database_url is not None:
+        raise CannotStart(f"Loading the demo centre was cut short: empty that database, then remove {half}.")
+    _progress(f"The demo centre was half loaded: put aside in {aside}.")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    Server(settings.home).end()
+    for name in ("postgres", "lake", "audit"):
+        if (settings.home / name).exists():
+            (settings.home / name).rename(aside / name)
+    half.unlink()
 
 
 def _children(settings: Settings, args: argparse.Namespace) -> list[Child]:

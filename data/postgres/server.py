@@ -138,6 +138,11 @@ class Server:                   # no slots: cached properties need a __dict__
         with self._alone():
             return self._ensure()
 
+    def end(self) -> None:
+        """Stop it now, whoever uses it."""
+        with self._alone():
+            self._stop()
+
     def answers(self) -> bool:
         """True when a connection succeeds: the only proof that it is there."""
         try:
