@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         return self.env == "development"
 
     @property
+    def livemode(self) -> bool:
+        """True where payments move real money: test events do not count there, nor live ones elsewhere."""
+        return self.env == "production"
+
+    @property
     def lake_path(self) -> str:
         """Folder or s3:// address of the analytics Parquet."""
         return self.lake or str(self.home / "lake")

@@ -18,8 +18,8 @@ from data.analytics.lake import Lake
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
-from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.inbox import InboxShelf
+from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.payers import PayerShelf

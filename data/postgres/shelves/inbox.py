@@ -55,7 +55,8 @@ class InboxShelf(Shelf):
         """Keep an event; False when it was kept before."""
         return self.execute(
             "insert into webhook_inbox (provider, livemode, event_key, kind, body)"
-            " values (:provider, :livemode, :key, :kind, :body) on conflict do nothing", provider=provider, livemode=livemode, key=event_key, kind=kind, body=body) == 1
+            " values (:provider, :livemode, :key, :kind, :body) on conflict do nothing",
+            provider=provider, livemode=livemode, key=event_key, kind=kind, body=body) == 1
 
     def claim(self) -> InboxRow | None:
         """The oldest event that is due, ours for LEASE_SECONDS; None when there is none. Counts as an attempt."""

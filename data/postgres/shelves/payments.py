@@ -38,9 +38,8 @@ class PaymentShelf(Shelf):
 
     def match(self, reference: str, provider: str, livemode: bool, lock: bool = False) -> Payment | None:
         """The payment called `reference`, of that provider and mode only."""
-        return _payment(self.one("select * from payment where reference = :reference and provider = :provider"
-                                 " and livemode = :livemode" + (" for update" if lock else ""),
-                                 reference=reference, provider=provider, livemode=livemode))
+        sql = "select * from payment where reference = :reference and provider = :provider and livemode = :livemode"
+        return _payment(self.one(sql + " for update" if lock else sql, reference=reference, provider=provider, livemode=livemode))
 
     def of_receipt(self, receipt_id: str) -> list[Payment]:
         """Every attempt to have a receipt paid, newest first."""
