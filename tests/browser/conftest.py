@@ -1,0 +1,175 @@
+"""A real dashboard for the browser tests: its own database, its own process, real Chromium in front of it.
+
+One of each per run (per worker). `site` has the five people of the demo centre and no usage; a test that needs some puts it
+there through `site.store`. `open_as("admin", "/rates")` is a page of a fresh browser profile in which admin has signed in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from data import passwords
+from data.postgres.store import Store, connect
+from data.settings import Settings
+from engine.policy import OPERATOR
+from engine.services import users
+from engine.users import Role
+from tests.conftest import AUDIT_KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+PEOPLE = {"researcher": Role.RESEARCHER, "pi": Role.RESEARCHER, "admin": Role.ADMIN, "finance": Role.FINANCE,
+          "auditor": Role.AUDITOR}
+CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+OpenAs = Callable[..., Page]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running dashboard: where it is, the database behind it, and what it says in its log."""
+
+    url: str
+    store: Store
+    database_url: str
+    home: Path
+    log: Path
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    @staticmethod
+    def password(name: str) -> str:
+        """The password of one of `PEOPLE`."""
+        return f"{name} has a long password"
+
+
+@pytest.fixture(scope="session")
+def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`python -m dashboard` on a free port over a database of its own."""
+    name, home = f"site_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("site")
+    _execute(server_url, f"create database {name} template {template} strategy file_copy")
+    database_url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    settings = Settings(env="development", home=home, database_url=database_url, audit_key=AUDIT_KEY)
+    store = Store(connect(database_url), settings)
+    _add_people(store)
+    port = free_port()
+    running = Site(f"http://localhost:{port}", store, database_url, home, home / "dashboard.log")
+    with running.log.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "dashboard", "--port", str(port)], cwd=ROOT, stdout=log,
+                                   stderr=log, env={**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(home),
+                                                    "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT)})
+    try:
+        _wait(running, process)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(20)
+        store.engine.dispose()
+        _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    program = os.environ.get("COREHOURS_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or name one in COREHOURS_TEST_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_WORDS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """`new_page(scheme="dark")`: a page of a fresh profile, 1440 × 900, in the site's address."""
+    contexts: list[BrowserContext] = []
+
+    def make(scheme: str = "light", width: int = 1440, height: int = 900) -> Page:
+        context = chromium.new_context(base_url=site.url, viewport={"width": width, "height": height},
+                                       color_scheme=scheme, accept_downloads=True)    # type: ignore[arg-type]
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def open_as(site: Site, new_page: Callable[..., Page]) -> OpenAs:
+    """`open_as("admin", "/rates", scheme="dark")`: signed in, at that address."""
+    def make(name: str, path: str = "/", **view: object) -> Page:
+        page = new_page(**view)
+        page.goto(path)
+        fill_sign_in(page, name, site.password(name))
+        page.get_by_role("button", name="Sign out", exact=True).wait_for()
+        settled(page)
+        return page
+
+    return make
+
+
+def fill_sign_in(page: Page, name: str, password: str) -> None:
+    """Type both and press the button."""
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def settled(page: Page) -> None:
+    """Wait until the script behind the page has finished."""
+    page.wait_for_function("""() => {
+        const app = document.querySelector('[data-testid="stApp"]');
+        return app && app.getAttribute('data-test-script-state') === 'notRunning'
+            && !document.querySelector('[data-stale="true"]') }""")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _add_people(store: Store) -> None:
+    for name, role in PEOPLE.items():
+        password_hash = passwords.hashed(Site.password(name))
+        projects = ("ai-lab",) if name == "pi" else ()
+        store.run(lambda tx, name=name, role=role, password_hash=password_hash, projects=projects: users.add(  # type: ignore[misc]
+            tx, name, role, password_hash, projects=projects, by=OPERATOR), actor=OPERATOR.name)
+
+
+def _wait(site: Site, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"{site.url}/healthz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise AssertionError(f"the dashboard did not start:\n{site.log.read_text(errors='replace')[-4000:]}")
+
+
+def _execute(server_url: str, statement: str) -> None:
+    admin = sa.make_url(server_url).set(database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(statement)
