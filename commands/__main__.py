@@ -51,7 +51,8 @@ def overview(known: dict[str, str]) -> str:
     wide = max(map(len, known), default=0)
     lines = [f"  {name:<{wide}}  {text}" for name, text in known.items()]
     return "\n".join(["Corehours: one bill for every way a lab computes.", "",
-                      "usage: ./corehours COMMAND [options]      ./corehours COMMAND --help", "", *lines])
+                      "usage: ./corehours COMMAND [options]      ./corehours COMMAND --help", "", *lines,
+                      "", "  --prepare only makes the Python environment, for images."])
 
 
 def run(name: str, words: list[str]) -> int:
