@@ -113,6 +113,11 @@ def address(file: str) -> str:
     return "/" if file == "home" else f"/{entry_of(file).path}"
 
 
+def page_of(file: str) -> st.Page:
+    """The page of a file, to link or switch to."""
+    return _page(entry_of(file), False)
+
+
 def _page(entry: Entry, listed: bool) -> st.Page:
     return st.Page(PAGES / f"{entry.file}.py", title=entry.title, icon=f":material/{entry.icon}:", url_path=entry.path,
                    default=entry.file == "home", visibility="visible" if listed else "hidden")

@@ -137,6 +137,11 @@ def state_badge(state: str) -> None:
     st.badge(state.replace("_", " ").capitalize(), color=state_colour(state))        # type: ignore[arg-type]
 
 
+def small(words: str) -> str:
+    """Markdown for a small grey note; foreign words in it went through `plain`."""
+    return f":gray[:small[{words}]]"
+
+
 def nothing_here(icon: str, line: str, cause: str = "", button: Callable[[], Any] | None = None) -> Any:
     """The card that stands where a table would be empty: icon, bold line, grey cause, one button drawn by `button`."""
     with st.container(border=True, horizontal_alignment="center"):

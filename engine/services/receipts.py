@@ -87,7 +87,7 @@ def mark_paid(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:
     receipt = _locked(tx, name)
     check_move(receipt.number, receipt.status, ReceiptStatus.PAID)
     _need_reason(reason)
-    payment = tx.payments.add_manual(receipt, by.name)
+    payment = tx.payments.add_manual(receipt, by.name, tx.now)
     return settle(tx, receipt, f"pay:manual:{payment}",
                   payment_postings("manual", receipt.payer, receipt.currency, receipt.total_micro), by.name, reason)
 

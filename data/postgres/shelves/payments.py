@@ -68,15 +68,15 @@ class PaymentShelf(Shelf):
         self.execute("update payment set checkout_url = :url, provider_ref = :ref where id = :id and checkout_url is null",
                      url=url, ref=provider_ref, id=payment.id)
 
-    def add_manual(self, receipt: Receipt, actor: str) -> str:
-        """A settlement by other means, succeeded from the start; its reference."""
+    def add_manual(self, receipt: Receipt, actor: str, at: datetime) -> str:
+        """A settlement by other means, succeeded `at` once; its reference."""
         reference = payment_reference()
         self.execute(
             "insert into payment (id, reference, receipt_id, provider, livemode, amount_micro, currency, status, created_by,"
-            " expires_at, settled_at) values (:id, :reference, :receipt, :provider, true, :amount, :currency, 'succeeded',"
-            " :actor, transaction_timestamp(), transaction_timestamp())",
+            " created_at, expires_at, settled_at) values (:id, :reference, :receipt, :provider, true, :amount, :currency, 'succeeded',"
+            " :actor, :at, :at, :at)",
             id=new_id("pay", int(receipt.issued_at.timestamp() * 1000)), reference=reference, receipt=receipt.id,
-            provider=MANUAL, amount=receipt.total_micro, currency=receipt.currency, actor=actor)
+            provider=MANUAL, amount=receipt.total_micro, currency=receipt.currency, actor=actor, at=at)
         return reference
 
     def revert_manual(self, receipt_id: str) -> str | None:

@@ -1,0 +1,81 @@
+"""The dialog that takes a job's cost apart: what was measured, where the figure comes from, the price, the product."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import navigation, reads, tables, words
+from dashboard.job_table import shown
+from engine.errors import DomainError
+from engine.explain import ROUNDING_WORDS, Run, why
+from engine.money import amount_text
+from engine.users import Person
+
+FOUR = 4
+KEPT = ("run_key", "cluster", "job_id", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state",
+        "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
+        "cpu_used_core_seconds", "cpu_used_from", "mem_used_mib_seconds", "mem_used_from", "revision", "payer", "tier", "rate_card",
+        "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro", "rounding_micro",
+        "cost_micro", "billed_micro")
+
+
+def forget_job() -> None:
+    """The dialog was closed: its job leaves the address."""
+    st.query_params.pop("job", None)
+
+
+@st.dialog("Explain this cost", width="large", icon=":material/function:", on_dismiss=forget_job)
+def explain_cost(person: Person, run_key: str) -> None:
+    """Show how the price of one run was made, or why there is none."""
+    try:
+        found = reads.explained(person, run_key)
+    except DomainError as refusal:
+        st.error(words.plain(refusal.sentence), icon=":material/error:")
+        return
+    run, currency = found.run, found.run.currency
+    st.markdown(tables.small(_about(run)))
+    tables.table(_factor_rows(found), _factor_columns(currency), key="factors", alt="Quantity, price and amount of each meter")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(tables.small(_card_line(found)), width="content")
+        st.markdown(f"**Total {words.money(run.cost_micro, currency)}**", width="content")
+    live = found.live
+    st.markdown(words.plain(why(run, live.number if live else None)))
+    with st.expander("The record as it is kept", type="compact"):
+        st.dataframe(_record(run), hide_index=True, height=280, key="record", row_height=tables.ROW_HEIGHT, column_config={
+            "field": st.column_config.TextColumn("Column", width=190), "value": st.column_config.TextColumn("Value", width=480)})
+    if live and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
+        st.switch_page(navigation.page_of("receipt"), query_params={"id": live.number})
+
+
+def _about(run: Run) -> str:
+    ended = f"ended {words.moment(run.end_at)}" if run.ended else (
+        f"running since {words.moment(run.start_at)}" if run.start_at else f"waiting since {words.moment(run.submit_at)}")
+    parts = [f"Job {run.job_id}", shown(run.job_name) or words.NOTHING, run.account_name, run.user_name, run.state.lower(), ended]
+    return " · ".join(words.plain(part) for part in parts)
+
+
+def _factor_rows(found: reads.Explained) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {"meter": words.METER_NAMES[factor.meter], "source": factor.source, "quantity": factor.quantity_micro / 1e6,
+         "unit": words.METER_UNITS[factor.meter], "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
+        for factor in found.explanation.factors]
+    rounding = found.explanation.rounding_micro
+    return [*rows, {"meter": "Rounding", "source": ROUNDING_WORDS[found.card.rounding], "quantity": None, "unit": "", "price": None,
+                    "amount": rounding / 1e6}]
+
+
+def _factor_columns(currency: str) -> dict[str, object]:
+    return {"meter": tables.text_column("Meter", 90), "source": tables.text_column("Quantity comes from", 228),
+            "quantity": tables.number_column("Quantity", 96, FOUR), "unit": tables.text_column("Unit", 70),
+            "price": tables.money_column(f"× {currency} per unit", 112), "amount": tables.money_column(f"= {currency}", 104, FOUR)}
+
+
+def _card_line(found: reads.Explained) -> str:
+    card, rounding = found.card, found.explanation.rounding_micro
+    since = "the beginning" if card.valid_from.year < 2000 else words.day(card.valid_from)
+    return (f"Card {words.plain(card.name)}, valid from {since} · policy *{found.run.policy}* · "
+            f"rounding *{ROUNDING_WORDS[card.rounding]}*, difference {amount_text(rounding, decimals=FOUR)}")
+
+
+def _record(run: Run) -> list[dict[str, str]]:
+    return [{"field": name, "value": words.NOTHING if (value := getattr(run, name)) is None else str(value)} for name in KEPT]
