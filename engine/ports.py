@@ -5,7 +5,7 @@ A Transaction is one open database transaction with a shelf per noun; what it pr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -18,6 +18,8 @@ from engine.payers import Payer
 from engine.payments import Checkout, Payment, PaymentStatus, ProviderEvent
 from engine.rates import RateCard
 from engine.receipts import Receipt, ReceiptStatus
+from engine.usage import UsageBatch
+from engine.usage import Asked
 from engine.users import Person, Role, SessionRow
 
 
@@ -131,7 +133,7 @@ class PaymentShelf(Protocol):
     def overdue(self) -> list[Payment]: ...
     def move(self, payment: Payment, to: PaymentStatus, settled_at: datetime | None = None) -> None: ...
     def keep_checkout(self, payment: Payment, url: str, provider_ref: str) -> None: ...
-    def add_manual(self, receipt: Receipt, actor: str) -> str: ...
+    def add_manual(self, receipt: Receipt, actor: str, at: datetime) -> str: ...
     def revert_manual(self, receipt_id: str) -> str | None: ...
 
 
@@ -162,6 +164,20 @@ class SessionShelf(Protocol):
     def tries(self, name: str, address: str) -> tuple[Sequence[datetime], datetime | None]: ...
     def note_tries(self, name: str, address: str, tried_at: Sequence[datetime], locked_until: datetime | None) -> None: ...
     def sweep(self) -> None: ...
+
+
+Progress = Callable[[float], None]                       # told the share of the work that is done, 0 to 1
+
+
+class UsageSource(Protocol):
+    """Where usage comes from: slurmrestd, sacct, a file."""
+
+    @property
+    def name(self) -> str:
+        """slurmrestd, sacct, file."""
+
+    def read(self, window: tuple[int, int] | None, progress: Progress) -> UsageBatch:
+        """All that ran in `window` (Unix seconds [from, to), None for everything), whole or refused (BatchRefused)."""
 
 
 class Transaction(Protocol):

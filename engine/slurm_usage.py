@@ -1,0 +1,291 @@
+"""From raw Slurm rows to usage records: types, run keys, steps onto their jobs, and what is rejected with its reason.
+
+A raw frame has one String column for each name of `slurm_columns.READ` that the source knows, and `line` (Int64).
+Knows neither text nor JSON, nor where the rows come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from engine import slurm_values as values
+from engine.slurm_columns import READ
+from engine.usage import ENDED_STATES, USAGE_SCHEMA, Rejection
+
+MOST_REJECTIONS = 10_000
+Texts = Callable[[list[int]], dict[int, str]]
+
+_JOB = {
+    "line": pl.Int64(), "key": pl.String(), "sluid": pl.String(), "job_id_raw": pl.Int64(), "job_id": pl.String(),
+    "job_name": pl.String(), "user_name": pl.String(), "account_name": pl.String(), "partition_name": pl.String(),
+    "qos": pl.String(), "cluster": pl.String(), "node_list": pl.String(), "state": pl.String(), "submit_at": pl.Int64(),
+    "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_tres": pl.String(),
+    "alloc_cpus": pl.Int64(), "alloc_gpus": pl.Int64(), "alloc_mem_mib": pl.Int64(), "cpu_ms": pl.Int64(), "bad": pl.Boolean(),
+}
+_STEP = {"line": pl.Int64(), "key": pl.String(), "cpu_ms": pl.Int64(), "rss_kib": pl.Int64(), "elapsed": pl.Int64(),
+         "bad": pl.Boolean()}
+
+
+@dataclass(slots=True)
+class UsageBuilder:
+    """Takes raw frames in the order of their lines; `finish` gives the usage frame."""
+
+    cluster: str = ""                                    # for rows that name none
+    lines: int = 0
+    rejected: list[Rejection] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)    # line → reason, text not fetched yet
+    bad_count: int = 0
+    _jobs: list[pl.DataFrame] = field(default_factory=list)
+    _steps: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, raw: pl.DataFrame) -> None:
+        """Type the rows of one raw frame; what cannot be read goes to `bad`."""
+        self.lines += len(raw)
+        raw = raw.with_columns(pl.lit("").alias(name) for name in READ if name not in raw.columns)
+        raw = raw.with_columns(pl.col(name).fill_null("") for name in READ)
+        raw = raw.with_columns(_id=pl.when(pl.col("JobIDRaw") != "").then("JobIDRaw").otherwise("JobID"))
+        is_step = raw["_id"].str.contains(".", literal=True)
+        if is_step.any():
+            self._steps.append(self._typed_steps(raw.filter(is_step)))
+            raw = raw.filter(~is_step)
+        self._jobs.append(self._typed(raw))
+
+    def _typed(self, raw: pl.DataFrame) -> pl.DataFrame:
+        raw = _with_old_columns(raw)
+        jobs = _jobs(raw, self.cluster)
+        doubtful = raw.filter(jobs["bad"])
+        if len(doubtful):
+            self._set_aside((row["line"], _job_reason(row, self.cluster)) for row in doubtful.iter_rows(named=True))
+        return jobs
+
+    def _typed_steps(self, raw: pl.DataFrame) -> pl.DataFrame:
+        steps = _steps(raw)
+        doubtful = raw.filter(steps["bad"])
+        if len(doubtful):
+            self._set_aside((row["line"], _step_reason(row)) for row in doubtful.iter_rows(named=True))
+        return steps
+
+    def _set_aside(self, reasons: Iterable[tuple[int, str]]) -> None:
+        for line, reason in reasons:
+            self.bad_count += 1
+            if len(self.bad) < MOST_REJECTIONS:
+                self.bad.setdefault(line, reason)
+
+    def finish(self, texts: Texts) -> pl.DataFrame:
+        """The usage frame. `texts` gives the text of lines, for the rejections."""
+        jobs = pl.concat([pl.DataFrame(schema=_JOB), *self._jobs])
+        self._jobs.clear()
+        jobs = self._without_repeats(self._with_steps(jobs))
+        self._remark(jobs)
+        found = texts(sorted(self.bad)) if self.bad else {}
+        self.rejected += [Rejection(line, why, found.get(line, "")[:2000]) for line, why in self.bad.items()]
+        self.rejected.sort(key=lambda one: one.line)
+        return _usage(jobs)
+
+    def _with_steps(self, jobs: pl.DataFrame) -> pl.DataFrame:
+        """Good jobs with what their steps add up to: step_ms, step_kib_s, step_count, rss_count (null without steps)."""
+        steps = pl.concat([pl.DataFrame(schema=_STEP), *self._steps]).sort("line")
+        self._steps.clear()
+        runs = jobs.select("line", "key", run="line")
+        owned = steps.join_asof(runs, on="line", by="key", strategy="backward", check_sortedness=False)
+        lost = owned.filter(pl.col("run").is_null() & ~pl.col("bad"))
+        self._set_aside((line, "its job does not stand before it") for line in lost["line"])
+        sums = _sums(owned.filter(pl.col("run").is_not_null()))
+        joined = jobs.join(sums, left_on="line", right_on="run", how="left", maintain_order="left").filter(~pl.col("bad"))
+        spoilt = joined.filter(pl.col("bad_step").is_not_null())
+        self._set_aside((line, f"its step at line {step} cannot be read")
+                        for line, step in spoilt.select("line", "bad_step").iter_rows())
+        unknown = joined.filter(_no_cpu_figure() & pl.col("bad_step").is_null())
+        self._set_aside((line, "TotalCPU: is empty although the job ran") for line in unknown["line"])
+        return joined.filter(pl.col("bad_step").is_null() & ~_no_cpu_figure())
+
+    def _without_repeats(self, jobs: pl.DataFrame) -> pl.DataFrame:
+        """Each run once: of several rows with one key the last one, which is the newest."""
+        jobs = jobs.with_columns(run_key=pl.format("{}/{}", "cluster", pl.coalesce(
+            pl.col("sluid"), pl.format("{}/{}", "job_id_raw", "submit_at"))))
+        once = jobs.unique("run_key", keep="last", maintain_order=True)
+        if len(once) < len(jobs):
+            repeats = _count(len(jobs) - len(once), "row")
+            self.notes.append(f"{repeats} repeated by a later row of the same run; the last one was taken.")
+        return once
+
+    def _remark(self, jobs: pl.DataFrame) -> None:
+        hidden = jobs.filter(pl.col("step_ms").is_null() & (pl.col("cpu_ms") == 0) & (pl.col("elapsed_seconds") > 0)
+                             & pl.col("state").is_in([str(state) for state in ENDED_STATES]))
+        if len(hidden) and jobs["steps"].null_count() == len(jobs):
+            self.notes.append(f"{_count(len(hidden), 'run')} without steps and with TotalCPU 0: sacct -X hides it; "
+                              "ask without -X to bill CPU by use.")
+        if self.bad_count > len(self.bad):
+            self.notes.append(f"{self.bad_count} rows were rejected; the first {len(self.bad)} are kept.")
+
+
+def _with_old_columns(raw: pl.DataFrame) -> pl.DataFrame:
+    """Where AllocTRES is empty though the job ran: the same made of the older columns, when they tell all of it."""
+    ran = ~pl.col("_elapsed").is_in(["", "0", "00:00:00", "00:00.000"])
+    raw = raw.with_columns(_elapsed=pl.when(pl.col("ElapsedRaw") != "").then("ElapsedRaw").otherwise("Elapsed"))
+    old = raw.filter((pl.col("AllocTRES") == "") & ran)
+    if old.is_empty():
+        return raw
+    fields = ("AllocCPUS", "NCPUS", "NNodes", "ReqMem", "ReqTRES", "AllocGRES", "ReqGRES")
+    made = {key: _made_tres(*key) for key in old.select(fields).unique().iter_rows()}
+    texts = pl.Series([made[key] for key in old.select(fields).iter_rows()], dtype=pl.String)
+    known = old.select("line").with_columns(_made=texts)
+    return raw.join(known, on="line", how="left", maintain_order="left").with_columns(
+        AllocTRES=pl.coalesce("_made", "AllocTRES")).drop("_made")
+
+
+def _made_tres(alloc_cpus: str, ncpus: str, nnodes: str, req_mem: str, req_tres: str, *gres: str) -> str:
+    """`cpu=4,mem=16G` of the older columns; empty when they do not tell it, or when GPUs may have been there too."""
+    try:
+        cpus = values.whole(alloc_cpus or ncpus)
+        nodes = values.whole(nnodes or "1")
+        if "gpu" in req_tres or any("gpu" in text for text in gres):
+            return ""
+        return f"cpu={cpus},mem={values.memory_text(values.requested_memory_mib(req_mem, nodes, cpus))}"
+    except ValueError:
+        return ""
+
+
+def _elapsed_column(raw: pl.DataFrame) -> pl.Series:
+    """Seconds: ElapsedRaw where it is given, else Elapsed with its fraction cut."""
+    seconds = values.whole_column(raw["ElapsedRaw"])
+    if seconds.null_count() == 0:
+        return seconds
+    spelled = pl.select(pl.when(raw["ElapsedRaw"] == "").then(raw["Elapsed"])).to_series().rename("Elapsed")
+    return seconds.fill_null(values.duration_column(spelled) // 1000)
+
+
+def _jobs(raw: pl.DataFrame, cluster: str) -> pl.DataFrame:
+    """Typed job rows; `bad` where something cannot be read (then `_job_reason` says what)."""
+    tres = values.tres_column(raw["AllocTRES"].replace("", None))
+    typed = raw.select(
+        "line", "AllocTRES", "Start", "End", "TotalCPU", sluid=pl.when(pl.col("SLUID") != "").then("SLUID"),
+        job_id_raw=values.whole_column(raw["_id"]), job_id=pl.when(pl.col("JobID") != "").then("JobID").otherwise("JobIDRaw"),
+        job_name="JobName", user_name="User", account_name="Account", partition_name="Partition", qos="QOS",
+        cluster=pl.when(pl.col("Cluster") != "").then("Cluster").otherwise(pl.lit(cluster)), node_list="NodeList",
+        state=values.state_column(raw["State"]), submit_at=values.instant_column(raw["Submit"]),
+        start_at=values.instant_column(raw["Start"]), end_at=values.instant_column(raw["End"]),
+        elapsed_seconds=_elapsed_column(raw), alloc_tres=tres["text"].fill_null(""),
+        alloc_cpus=tres["cpus"].fill_null(0), alloc_gpus=tres["gpus"].fill_null(0), alloc_mem_mib=tres["mem_mib"].fill_null(0),
+        cpu_ms=values.duration_column(raw["TotalCPU"]),
+    )
+    return typed.with_columns(
+        key=pl.coalesce("sluid", pl.col("job_id_raw").cast(pl.String)),
+        bad=_unreadable("Start", "start_at") | _unreadable("End", "end_at") | _unreadable("TotalCPU", "cpu_ms")
+        | pl.any_horizontal(pl.col("job_id_raw", "state", "submit_at", "elapsed_seconds").is_null())
+        | pl.any_horizontal(pl.col("cluster", "user_name", "account_name") == "")
+        | ((pl.col("alloc_tres") == "") & ((pl.col("AllocTRES") != "") | (pl.col("elapsed_seconds") > 0)))
+        | (pl.col("state").is_in(_ENDED) & pl.col("end_at").is_null()),
+    ).select(*_JOB)
+
+
+_ENDED = [str(state) for state in sorted(ENDED_STATES)]
+
+
+def _unreadable(text: str, value: str) -> pl.Expr:
+    return pl.col(value).is_null() & ~pl.col(text).is_in(values.NOTHING)
+
+
+def _steps(raw: pl.DataFrame) -> pl.DataFrame:
+    """Typed step rows: whose (SLUID, else the raw id before the dot), CPU ms, AveRSS KiB, elapsed seconds."""
+    typed = raw.select(
+        "line", "TotalCPU", "AveRSS", key=pl.when(pl.col("SLUID") != "").then("SLUID").otherwise(
+            pl.col("_id").str.split(".").list.first()),
+        cpu_ms=values.duration_column(raw["TotalCPU"]), rss_kib=values.rss_column(raw["AveRSS"]), elapsed=_elapsed_column(raw))
+    return typed.with_columns(bad=_unreadable("TotalCPU", "cpu_ms") | _unreadable("AveRSS", "rss_kib")
+                              | pl.col("elapsed").is_null()).select(*_STEP)
+
+
+def _sums(owned: pl.DataFrame) -> pl.DataFrame:
+    """Per run (the line of its job): CPU ms and KiB-seconds of its steps, null where no step knows them."""
+    c = pl.col
+    rss = (c("rss_kib") * c("elapsed")).drop_nulls()
+    return owned.group_by("run").agg(
+        step_ms=pl.when(c("cpu_ms").count() > 0).then(c("cpu_ms").sum()),
+        step_kib_s=pl.when(rss.len() > 0).then(rss.sum()),
+        bad_step=c("line").filter(c("bad")).first(),
+        steps=pl.len(),
+    )
+
+
+def _no_cpu_figure() -> pl.Expr:
+    return pl.col("step_ms").is_null() & pl.col("cpu_ms").is_null() & (pl.col("elapsed_seconds") > 0)
+
+
+def _usage(jobs: pl.DataFrame) -> pl.DataFrame:
+    """The frame of USAGE_SCHEMA."""
+    c = pl.col
+    ended = c("state").is_in(_ENDED)
+    pending = c("state") == "PENDING"
+    late = pl.max_horizontal(c("submit_at") - c("start_at"), pl.lit(0)).fill_null(0)     # resized: began before its row
+    jobs = jobs.with_columns(
+        elapsed_seconds=pl.max_horizontal(c("elapsed_seconds") - late, pl.lit(0)),
+        start_at=pl.when(~pending).then(c("start_at") + late), end_at=pl.when(ended).then("end_at"), ended=ended)
+    return jobs.select(
+        *(name for name in ("run_key", "cluster", "job_id", "job_id_raw", "sluid", "job_name", "user_name", "account_name",
+                            "partition_name", "qos", "node_list", "state", "submit_at", "start_at", "end_at",
+                            "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "ended")),
+        cpu_used_core_seconds=pl.coalesce("step_ms", "cpu_ms", 0) // 1000,
+        cpu_used_from=pl.when(c("step_ms").is_not_null()).then(pl.lit("steps TotalCPU")).otherwise(pl.lit("job TotalCPU")),
+        mem_used_mib_seconds=pl.coalesce(c("step_kib_s") // 1024, c("alloc_mem_mib") * c("elapsed_seconds")),
+        mem_used_from=pl.when(c("step_kib_s").is_not_null()).then(pl.lit("steps AveRSS × Elapsed")).otherwise(
+            pl.lit("AllocTRES mem × ElapsedRaw")),
+        detail=c("steps").is_not_null().cast(pl.Int16),
+    ).select(*USAGE_SCHEMA).cast(dict(USAGE_SCHEMA))
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _job_reason(row: dict[str, Any], cluster: str) -> str:
+    """What about this job row cannot be read: the column, its text, and why."""
+    for name in ("User", "Account"):
+        if row[name] == "":
+            return f"{name}: is empty"
+    if not row["Cluster"] and not cluster:
+        return "Cluster: is empty"
+    if not row["_id"].isdigit():
+        remedy = "" if row["JobIDRaw"] else "; add JobIDRaw to the list after sacct -o"
+        return f"JobIDRaw: {row['_id']!r} is no job number{remedy}"
+    readers: list[tuple[str, Callable[[str], object], bool]] = [
+        ("JobIDRaw", values.whole, False), ("State", values.state, True), ("Submit", values.instant, True),
+        ("Start", values.instant, False), ("End", values.instant, False), ("ElapsedRaw", values.whole, False),
+        ("Elapsed", values.duration_ms, row["ElapsedRaw"] == ""), ("TotalCPU", values.duration_ms, False),
+        ("AllocTRES", values.tres, False)]
+    return _first_refusal(row, readers) or _contradiction(row)
+
+
+def _step_reason(row: dict[str, Any]) -> str:
+    """What about this step row cannot be read."""
+    return _first_refusal(row, [
+        ("ElapsedRaw", values.whole, False), ("Elapsed", values.duration_ms, row["ElapsedRaw"] == ""),
+        ("TotalCPU", values.duration_ms, False), ("AveRSS", values.size_kib, False)]) or "it cannot be read"
+
+
+def _first_refusal(row: dict[str, Any], readers: list[tuple[str, Callable[[str], object], bool]]) -> str:
+    for name, read, needed in readers:
+        if name == "Elapsed" and row["ElapsedRaw"] != "":
+            continue
+        if row[name] == "" and needed:
+            return f"{name}: is empty"
+        if row[name] in values.NOTHING and not needed:
+            continue
+        try:
+            read(row[name])
+        except ValueError as error:
+            return f"{name}: {error}"
+    return ""
+
+
+def _contradiction(row: dict[str, Any]) -> str:
+    if row["AllocTRES"] == "":
+        return "AllocTRES: is empty although the job ran"
+    if row["End"] in values.NOTHING:
+        return f"End: {row['End']!r} does not fit State {row['State']!r}"
+    return "it cannot be read"

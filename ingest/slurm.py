@@ -1,0 +1,109 @@
+"""Slurm accounting as text or JSON, from anything that can be opened: to one batch of usage, or one refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from engine import slurm_columns, slurm_json
+from engine.errors import BatchRefused
+from engine.ports import Progress
+from engine.slurm_text import TextReader
+from engine.slurm_usage import UsageBuilder
+from engine.usage import UsageBatch
+
+BLOCK = 32 << 20
+BOM = b"\xef\xbb\xbf"
+Opener = Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Something to read: how to open it (again, when a rejected line's text is wanted), what to call it, its size."""
+
+    open: Opener
+    source: str
+    origin: str
+    where: str                                  # how it is called in a sentence
+    cluster: str = ""
+    size: int = 0                               # bytes, for the progress; 0 when unknown
+
+
+def read_material(material: Material, progress: Progress) -> UsageBatch:
+    """The batch in `material`, text or JSON; `progress` is told the share that is read."""
+    with material.open() as stream:
+        start = stream.read(64).removeprefix(BOM)
+    if not start.strip():
+        raise BatchRefused(f"{material.where} is empty.")
+    if start.lstrip()[:1] in (b"{", b"[") or start.startswith(b"HTTP/"):
+        return _read_json(material, progress)
+    return _read_text(material, progress)
+
+
+def _read_text(material: Material, progress: Progress) -> UsageBatch:
+    builder = UsageBuilder(material.cluster)
+    with material.open() as stream:
+        reader = TextReader(_header(stream, material), material.where)
+        while block := stream.read(BLOCK):
+            builder.add(reader.take(block))
+            if material.size:
+                progress(min(stream.tell() / material.size, 1.0))
+        builder.add(reader.finish())
+    if builder.lines + len(reader.rejected) == 0:
+        reader.notes.append("There is a header and no row.")
+    usage = builder.finish(lambda lines: _texts(material, lines, reader.texts))
+    if reader.joined:
+        what = "1 row" if reader.joined == 1 else f"{reader.joined} rows"
+        reader.notes.append(f"{what} broken by a separator or a newline inside a name put together again.")
+    return UsageBatch(
+        source=material.source, origin=material.origin, lines=builder.lines + len(reader.rejected), usage=usage,
+        rejected=tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line)),
+        notes=(*reader.notes, *builder.notes))
+
+
+def _header(stream: IO[bytes], material: Material) -> slurm_columns.Header:
+    line = stream.readline(1 << 20).removeprefix(BOM)
+    try:
+        text = line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise BatchRefused(f"{material.where}, line 1, holds byte 0x{line[error.start]:02x}, "
+                           "which is no text (UTF-8).") from None
+    if "\0" in text:
+        raise BatchRefused(f"{material.where}, line 1, holds a NUL byte, which is no text.")
+    return slurm_columns.header(text, material.where, material.cluster)
+
+
+def _texts(material: Material, lines: list[int], known: dict[int, str]) -> dict[int, str]:
+    """The text of each of `lines`, by reading the material once more."""
+    wanted, found = set(lines) - known.keys(), dict(known)
+    with material.open() as stream:
+        for number, line in enumerate(stream, 1):
+            if number in wanted:
+                found[number] = line.decode("utf-8", "replace").rstrip("\r\n")
+    return found
+
+
+def _read_json(material: Material, progress: Progress) -> UsageBatch:
+    with material.open() as stream:
+        data = stream.read().removeprefix(BOM)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BatchRefused(f"{material.where}, line {line}, holds byte 0x{data[error.start]:02x}, "
+                           "which is no text (UTF-8).") from None
+    return json_batch(slurm_json.document(text, material.where), material, progress)
+
+
+def json_batch(document: dict[str, object], material: Material, progress: Progress) -> UsageBatch:
+    """The batch in an answer of Slurm that is parsed already; lines are the numbers of its jobs."""
+    jobs = document["jobs"]
+    assert isinstance(jobs, list)
+    builder = UsageBuilder(material.cluster)
+    raw, strange = slurm_json.raw_rows(jobs)
+    builder.add(raw)
+    progress(1.0)
+    usage = builder.finish(lambda lines: {line: slurm_json.job_text(jobs[line - 1]) for line in lines})
+    return UsageBatch(source=material.source, origin=material.origin, lines=len(jobs), usage=usage,
+                      rejected=tuple(sorted([*strange, *builder.rejected], key=lambda one: one.line)), notes=tuple(builder.notes))
