@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from data import passwords
 from data.postgres.store import Store
 from engine.policy import OPERATOR
@@ -16,8 +18,13 @@ HERE = "198.51.100.7"
 
 def somebody(store: Store, name: str = "alice", role: Role = Role.RESEARCHER, payer: str = "") -> Person:
     """A person who can sign in with PASSWORD."""
-    password_hash = passwords.hashed(PASSWORD)
+    password_hash = _hash()
     return store.run(lambda tx: users.add(tx, name, role, password_hash, payer, by=OPERATOR), actor=OPERATOR.name)
+
+
+@lru_cache
+def _hash() -> str:
+    return passwords.hashed(PASSWORD)
 
 
 def session(store: Store, name: str, token: str) -> bytes:
