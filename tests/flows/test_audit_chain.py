@@ -48,7 +48,7 @@ def test_the_database_refuses_changes(store: Store, statement: str) -> None:
 
 @pytest.mark.parametrize("deed", [
     ["update audit_entry set actor = 'mallory' where id = 8"],
-    ["update audit_entry set body = replace(encode(body, 'escape'), '8', '9')::bytea where id = 8"],
+    ["update audit_entry set body = convert_to(replace(convert_from(body, 'UTF8'), 'thing', 'think'), 'UTF8') where id = 8"],
     ["delete from audit_entry where id = 8"],
     ["update audit_entry set id = -8 where id = 8", "update audit_entry set id = 8 where id = 9", "update audit_entry set id = 9 where id = -8"],
     ["delete from audit_entry where id = 13"],
