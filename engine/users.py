@@ -61,6 +61,8 @@ class Action(StrEnum):
     """Move a payer to another tier."""
     SEE_INGESTION = "see_ingestion"
     """Ingestion runs and what was rejected."""
+    INGEST = "ingest"
+    """Load an accounting file by hand."""
     SEE_BILLING = "see_billing"
     """The billing queue: who has unbilled jobs."""
     SEE_AUDIT = "see_audit"
@@ -75,7 +77,7 @@ _READ = frozenset({Action.SEE_ALL, Action.SEE_FINANCE, Action.SEE_RATES, Action.
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.RESEARCHER: _RESEARCH,
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID},
+    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.SEE_AUDIT},
     Role.AUDITOR: _READ | {Action.SEE_OWN, Action.SEE_AUDIT},
 }
 

@@ -1,9 +1,158 @@
-"""Audit."""
+"""Audit: who changed what and when, entry by entry, and proof that nothing was changed since."""
 
-from dashboard.access import require
-from dashboard.tables import nothing_here, page_head
+from datetime import date, timedelta
+
+import polars as pl
+import streamlit as st
+
+from dashboard import access, actions, audit_words, exports, reads_finance, reads_operations, tables, words
+from dashboard.words import count, moment, plain
+from data.postgres.shelves.operations_reads import AuditFilter, AuditLine
 from engine.users import Action
 
-require(Action.SEE_AUDIT)
-page_head("Audit")
-nothing_here("construction", "This page is not drawn yet")
+access.require(Action.SEE_AUDIT)
+ROWS = 50
+zone = words.zone()
+
+
+def chosen(key: str) -> str | None:
+    """A filter of the address; None when it is not there."""
+    return st.query_params.get(key) or None
+
+
+def day_of(key: str) -> date | None:
+    """A day of the address; None when it is no day."""
+    try:
+        return date.fromisoformat(chosen(key) or "")
+    except ValueError:
+        return None
+
+
+def the_filter() -> AuditFilter:
+    """What the address asks for; days are the site's and the last one counts whole."""
+    start, end = day_of("from"), day_of("to")
+    return AuditFilter(chosen("actor"), chosen("action"), chosen("subject"),
+                       reads_finance.start_of(start, zone) if start else None,
+                       reads_finance.start_of(end + timedelta(days=1), zone) if end else None)
+
+
+def keep(key: str) -> None:
+    """Write a filter into the address; the page number starts over."""
+    value = st.session_state[f"audit_{key}"]
+    st.query_params[key] = value or ""
+    if not value:
+        del st.query_params[key]
+    st.session_state["audit_page"] = 1
+
+
+def keep_period() -> None:
+    """Write the period into the address."""
+    period = st.session_state["audit_period"] or ()
+    for key, value in zip(("from", "to"), period, strict=False):
+        st.query_params[key] = value.isoformat()
+    if not period:
+        st.query_params.pop("from", None)
+        st.query_params.pop("to", None)
+    st.session_state["audit_page"] = 1
+
+
+def clear() -> None:
+    """Show everything again."""
+    st.query_params.clear()
+    for key in ("actor", "action", "subject", "period"):
+        st.session_state.pop(f"audit_{key}", None)
+
+
+def filters(actors: list[str], names: list[str]) -> None:
+    """The row of filters."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for key, options, every in (("actor", actors, "Everybody"), ("action", names, "Every action")):
+            value = chosen(key)
+            listed = sorted({*options, *([value] if value else [])})
+            st.selectbox(key.capitalize(), listed, index=listed.index(value) if value else None, placeholder=every, width=190,
+                         key=f"audit_{key}", label_visibility="collapsed", on_change=keep, args=(key,))
+        st.text_input("Subject", chosen("subject") or "", placeholder="Part of a subject, say receipt:", key="audit_subject",
+                      width=230, label_visibility="collapsed", icon=":material/search:", on_change=keep, args=("subject",))
+        period = tuple(day for day in (day_of("from"), day_of("to")) if day)
+        st.date_input("Period", period, key="audit_period", width=230, label_visibility="collapsed", format="YYYY-MM-DD",
+                      on_change=keep_period)
+        st.button("Clear", icon=":material/filter_alt_off:", type="tertiary", on_click=clear, disabled=the_filter() == AuditFilter())
+
+
+def verify() -> None:
+    """Walk the chain with progress, write down what was found, and say it."""
+    with placeholder, tables.card("Verification"):
+        bar = st.progress(0.0, "Reading the chain")
+        found = reads_operations.verify_chain(lambda done, of: bar.progress(min(1.0, done / max(1, of)), f"{done:,} of {of:,} entries"))
+        bar.empty()
+    if actions.act(lambda tx: reads_operations.note_verification(tx, found), "verify").ok:
+        st.rerun()
+
+
+def verdict(last: AuditLine | None) -> None:
+    """What the last walk over the chain found."""
+    if last is None:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.badge("Not verified yet", color="gray", icon=":material/help:")
+            st.markdown(":gray[Nobody has walked the chain so far. It takes about a second for 50,000 entries.]", width="content")
+        return
+    facts, when = last.facts, f"{moment(last.at)} by {plain(last.actor)}"
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if facts["ok"]:
+            st.badge("Chain verified", color="green", icon=":material/verified_user:")
+            st.markdown(f"**{count(facts['checked'], 'entry', 'entries')}**, the head and the anchors outside the database agree "
+                        f":gray[· {when}]", width="content")
+        else:
+            st.badge("Chain broken", color="red", icon=":material/gpp_bad:")
+            st.markdown(f"**Entry {facts['first_bad']} does not hold**: {plain(facts['reason'])}. The {facts['checked']:,} before it do. "
+                        f":gray[· {when}]", width="content")
+
+
+def detail(line: AuditLine) -> None:
+    """One entry: the sentence, the facts that were signed, the hash, the way to its subject."""
+    with tables.card(f"Entry {line.id:,}", moment(line.at)):
+        st.text(audit_words.sentence(line))
+        tables.rows_of([("Who", line.actor), ("Action", line.action), ("Subject", line.subject), ("Signed with key", line.key_id),
+                        ("Hash", f"{line.hash[:16]}…{line.hash[-8:]}")])
+        if line.facts:
+            rows = audit_words.facts_rows(line)
+            tables.table(pl.DataFrame({"fact": [row[0] for row in rows], "value": [row[1] for row in rows]}),
+                         {"fact": tables.text_column("Fact", 180), "value": tables.text_column("Value", 780)},
+                         key=f"facts_{line.id}", alt="The facts of the entry")
+        kind, _, name = line.subject.partition(":")
+        if kind == "receipt" and st.button("Open receipt", icon=":material/receipt:"):
+            st.switch_page("pages/receipt.py", query_params={"id": name})
+
+
+only = the_filter()
+number = int(st.session_state.get("audit_page", 1))
+page = reads_operations.audit_view(only, ROWS, (number - 1) * ROWS)
+pressed = tables.page_head("Audit", "every change of money, prices and rights, each entry signed over the one before it",
+                           action=lambda: st.button("Verify chain", icon=":material/verified_user:", type="primary"))
+placeholder = st.empty()
+if pressed:
+    verify()
+with placeholder:
+    verdict(page.verified)
+filters(page.actors, page.actions)
+if not page.lines:
+    tables.nothing_here("manage_search", "No entry matches", "Nothing was written with this actor, action, subject and period.",
+                        lambda: st.button("Clear filters", on_click=clear))
+    st.stop()
+
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    tables.sums(count(page.entries, "entry", "entries"))
+    st.markdown(":gray[Select a row to read it whole]", width="content")
+picked = tables.table(
+    pl.DataFrame({"id": [str(line.id) for line in page.lines], "at": [moment(line.at, page.now) for line in page.lines],
+                  "actor": [line.actor for line in page.lines], "action": [line.action for line in page.lines],
+                  "what": [audit_words.sentence(line) for line in page.lines]}),
+    {"id": tables.text_column("Entry", 70), "at": tables.text_column("When", 120), "actor": tables.text_column("Who", 120),
+     "action": tables.text_column("Action", 140), "what": tables.text_column("What", 550)},
+    key=f"audit_{number}_{hash(only)}", select="single-row", alt="Audit entries, newest first")
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    st.pagination(max(1, -(-page.entries // ROWS)), key="audit_page")
+    st.download_button("CSV", lambda: exports.csv(audit_words.as_frame(reads_operations.audit_frame(only))),
+                       f"corehours-audit-{page.now:%Y-%m-%d}.csv", "text/csv", icon=":material/download:", on_click="ignore")
+if picked:
+    detail(page.lines[picked[0]])

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from data.postgres.bulk import copy_out
 from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
 
@@ -41,6 +42,14 @@ PAYER_SCHEMA: dict[str, pl.DataType] = {
 QUEUE_SCHEMA: dict[str, pl.DataType] = {
     "payer": pl.String(), "tier": pl.String(), "currency": pl.String(), "jobs": pl.Int64(), "usage_micro": pl.Int64(),
     "adjustments": pl.Int64(), "adjustment_micro": pl.Int64(), "due_micro": pl.Int64(), "oldest_end": UTC_TIME,
+}
+# What rating needs of a run, and what it was charged; instants as Unix seconds, like USAGE_SCHEMA.
+RATED_SCHEMA: dict[str, pl.DataType] = {
+    "run_key": pl.String(), "payer": pl.String(), "account": pl.String(), "partition": pl.String(), "submit_at": pl.Int64(),
+    "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_cpus": pl.Int64(),
+    "alloc_gpus": pl.Int64(), "alloc_mem_mib": pl.Int64(), "cpu_used_core_seconds": pl.Int64(),
+    "mem_used_mib_seconds": pl.Int64(), "ended": pl.Boolean(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(),
+    "mem_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 PROVIDER_SCHEMA: dict[str, pl.DataType] = {
     "provider": pl.String(), "payments": pl.Int64(), "paid_micro": pl.Int64(), "clearing_micro": pl.Int64(),
@@ -211,6 +220,21 @@ class FinanceReadsShelf(Shelf):
             from usage_record where payer = :payer and ended and {_OPEN}""", payer=payer)  # noqa: S608
         assert row is not None
         return Span(row.jobs, row.cost)
+
+    def rated_usage(self, since: datetime | None, *, tier: str | None = None, payer: str | None = None,
+                    currency: str | None = None, unbilled: bool = False) -> pl.DataFrame:
+        """Ended runs with what rating needs of them and what they were charged (RATED_SCHEMA).
+
+        Those that ended since, of one charged tier, payer or currency when named; `unbilled`: on no live receipt."""
+        return copy_out(self.connection, """
+            select run_key, payer, account_name, partition_name, extract(epoch from submit_at)::bigint,
+              extract(epoch from start_at)::bigint, extract(epoch from end_at)::bigint, elapsed_seconds, alloc_cpus, alloc_gpus,
+              alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro, rounding_micro,
+              cost_micro from usage_record
+            where ended and (%(since)s::timestamptz is null or end_at >= %(since)s) and (%(tier)s::text is null or tier = %(tier)s)
+              and (%(payer)s::text is null or payer = %(payer)s) and (%(currency)s::text is null or currency = %(currency)s)
+              and (not %(unbilled)s or billed_micro is null) order by run_key""",
+            RATED_SCHEMA, since=since, tier=tier, payer=payer, currency=currency, unbilled=unbilled)
 
     def tier_sizes(self) -> dict[str, int]:
         """How many payers each tier has."""

@@ -1,0 +1,81 @@
+"""What an audit entry says, in a sentence. An action nobody has put into words yet is shown as it is written.
+
+The sentences hold text from outside (names, reasons): they go to `st.text` and `st.dataframe` only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from dashboard.words import count, money
+from data.postgres.shelves.operations_reads import AuditLine
+
+SENTENCES = {
+    "receipt.created": "Receipt {number} made for {payer}: {jobs}, {total}",
+    "receipt.paid": "Receipt {number} paid: {reason}",
+    "receipt.voided": "Receipt {number} voided: {reason}",
+    "receipt.reverted": "Payment of receipt {number} reverted: {reason}",
+    "rates.published": "Rate card {name} published, valid from {valid_from}",
+    "payer.tier_set": "{subject_name} moved to tier {tier}{was}{reason_tail}",
+    "user.add": "Person added as {role}, pays as {payer}",
+    "user.set_role": "Role changed from {before} to {role}",
+    "user.disable": "Person disabled, {sessions_ended} sessions ended",
+    "user.set_password": "Password changed, {sessions_ended} sessions ended",
+    "user.lead": "Now sees the usage of project {project}",
+    "sign_in": "Signed in from {address}",
+    "sign_in.failed": "Sign-in failed from {address}, attempt {failures}",
+    "sign_in.locked": "Sign-in locked for {seconds} s after {failures} failures from {address}",
+    "sign_in.unlocked": "Sign-in possible again from {address}",
+    "sign_out": "Signed out",
+    "sign_out.everywhere": "Signed out everywhere, {sessions_ended} sessions ended",
+    "audit.verified": "Chain walked: {checked} entries, {verdict}",
+}
+PAGES = {"receipt": "receipt", "rate_card": "rates", "payer": "accounts", "user": "accounts", "audit": "audit"}
+
+
+def sentence(line: AuditLine) -> str:
+    """One line for the table."""
+    template = SENTENCES.get(line.action)
+    if template is None:
+        return "; ".join(f"{key} {value}" for key, value in line.facts.items())
+    return template.format_map(_Facts(_spoken(line)))
+
+
+class _Facts(dict[str, Any]):
+    """A fact an entry does not hold (an older one) is a dash, not an error."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def _spoken(line: AuditLine) -> Mapping[str, Any]:
+    facts = dict(line.facts)
+    was, reason, total = facts.get("was"), facts.get("reason"), facts.get("total_micro")
+    return facts | {
+        "subject_name": line.subject.partition(":")[2], "jobs": count(facts["lines"], "job") if "lines" in facts else "–",
+        "was": f" (was {was})" if was else "", "reason_tail": f": {reason}" if reason else "",
+        "reason": reason or "no reason given", "total": money(total, facts.get("currency", "")) if isinstance(total, int) else "–",
+        "verdict": "all of them hold" if facts.get("ok") else f"entry {facts.get('first_bad')} does not hold"}
+
+
+def facts_rows(line: AuditLine) -> list[tuple[str, str]]:
+    """The facts as they were signed: (name, value), amounts in words beside the integer."""
+    currency = str(line.facts.get("currency", ""))
+    rows = []
+    for key, value in line.facts.items():
+        shown = f"{value:,} ({money(value, currency)})" if key.endswith("_micro") and isinstance(value, int) else str(value)
+        rows.append((key.replace("_", " "), shown))
+    return rows
+
+
+def as_frame(lines: Sequence[AuditLine]) -> pl.DataFrame:
+    """Entries for a file: one row each, the facts as JSON, the hash to compare with."""
+    return pl.DataFrame(
+        [(line.id, line.at, line.actor, line.action, line.subject, sentence(line), json.dumps(line.facts, ensure_ascii=False),
+          line.key_id, line.hash) for line in lines], orient="row",
+        schema={"entry": pl.Int64, "at": pl.Datetime("us", "UTC"), "actor": pl.String, "action": pl.String, "subject": pl.String,
+                "what": pl.String, "facts": pl.String, "key_id": pl.String, "hash": pl.String})

@@ -1,0 +1,238 @@
+"""What the operations pages show, each page's figures from one snapshot of Postgres. Draws nothing, checks no role:
+the page has done so before it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from dashboard.connection import store
+from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Published, RunLine, Watermark
+from data.postgres.store import PostgresTransaction
+from engine.audit import AuditEntry, Verification, verify
+from engine.rates import Policy, RateCard, cards_frame
+from engine.rating import rate
+
+WEEK = timedelta(days=7)
+WHAT_IF = timedelta(days=90)
+VERIFIED = "audit.verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """The ingestion page: freshness, counts, one page of runs."""
+
+    now: datetime
+    promise: timedelta
+    watermarks: list[Watermark]
+    states: Mapping[str, int]
+    runs: list[RunLine]
+    new_in_week: int
+    changed_in_week: int
+    unresolved: int
+
+    @property
+    def complete_to(self) -> datetime | None:
+        """What is complete for every cluster."""
+        return min((mark.complete_to for mark in self.watermarks), default=None)
+
+    @property
+    def late(self) -> list[Watermark]:
+        """Clusters older than the promise."""
+        return [mark for mark in self.watermarks if self.now - mark.complete_to > self.promise]
+
+
+def ingestion(states: list[str] | None, limit: int, offset: int) -> Ingestion:
+    """Freshness and one page of runs."""
+    def read(tx: PostgresTransaction) -> Ingestion:
+        shelf = tx.operations_reads
+        new, changed = shelf.brought(tx.now - WEEK)
+        return Ingestion(tx.now, timedelta(minutes=tx.settings.usage_promise_minutes), shelf.watermarks(), shelf.run_states(),
+                         shelf.runs(states, limit, offset), new, changed, shelf.unresolved())
+    return store().read(read)
+
+
+def run_detail(run_id: int) -> tuple[RunLine, pl.DataFrame] | None:
+    """One run and the lines it could not read."""
+    def read(tx: PostgresTransaction) -> tuple[RunLine, pl.DataFrame] | None:
+        run = tx.operations_reads.run(run_id)
+        return (run, tx.operations_reads.rejections(run_id)) if run else None
+    return store().read(read)
+
+
+@dataclass(frozen=True, slots=True)
+class RateBook:
+    """The rate book with who published what, and how many payers each tier has."""
+
+    now: datetime
+    cards: list[RateCard]
+    published: Mapping[str, Published]
+    payers: Mapping[str, int]
+
+    @property
+    def tiers(self) -> list[str]:
+        """Tiers that have a card, in the order they were first priced."""
+        return list(dict.fromkeys(card.tier for card in self.cards))
+
+    def of(self, tier: str) -> list[RateCard]:
+        """A tier's cards, newest first."""
+        return sorted((card for card in self.cards if card.tier == tier), key=lambda card: -card.version)
+
+    def valid(self, tier: str) -> RateCard | None:
+        """The card that prices what ends now."""
+        return next((card for card in self.of(tier) if card.valid_from <= self.now), None)
+
+    def coming(self, tier: str) -> RateCard | None:
+        """The next card to take over."""
+        return next((card for card in reversed(self.of(tier)) if card.valid_from > self.now), None)
+
+    def valid_to(self, card: RateCard) -> datetime | None:
+        """When the next card takes over from it."""
+        return min((other.valid_from for other in self.of(card.tier) if other.valid_from > card.valid_from), default=None)
+
+    def state(self, card: RateCard) -> str:
+        """`active`, `scheduled` or `expired`."""
+        if card.valid_from > self.now:
+            return "scheduled"
+        return "active" if card == self.valid(card.tier) else "expired"
+
+
+def rate_book() -> RateBook:
+    """Every published card."""
+    return store().read(lambda tx: RateBook(tx.now, tx.rates.book(), tx.operations_reads.published(),
+                                            tx.finance_reads.tier_sizes()))
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """Ended jobs of one tier priced as they were and by another card: one row a job, `before_micro` and `after_micro`
+    beside payer, account and the meters of both."""
+
+    since: datetime
+    jobs: pl.DataFrame
+
+    @property
+    def before_micro(self) -> int:
+        """What they cost."""
+        return int(self.jobs["before_micro"].sum())
+
+    @property
+    def after_micro(self) -> int:
+        """What they would have cost."""
+        return int(self.jobs["after_micro"].sum())
+
+    def by(self, column: str) -> pl.DataFrame:
+        """Sums by `column` (payer, account, partition), the largest difference first."""
+        sums = self.jobs.group_by(column).agg(pl.len().alias("jobs"), pl.col("before_micro", "after_micro").sum())
+        return sums.with_columns(difference_micro=pl.col("after_micro") - pl.col("before_micro")).sort(
+            pl.col("difference_micro").abs(), column, descending=[True, False])
+
+    def by_meter(self) -> list[tuple[str, int, int]]:
+        """(meter, before, after) in micro-units; rounding last."""
+        return [(meter, int(self.jobs[f"was_{meter}_micro"].sum()), int(self.jobs[f"{meter}_micro"].sum()))
+                for meter in ("cpu", "gpu", "mem", "rounding")]
+
+
+def usage_of_tier(tier: str, currency: str) -> tuple[datetime, pl.DataFrame]:
+    """(since, ended jobs of the last 90 days that were billed at `tier`), as rating needs them."""
+    def read(tx: PostgresTransaction) -> tuple[datetime, pl.DataFrame]:
+        since = tx.now - WHAT_IF
+        return since, tx.finance_reads.rated_usage(since, tier=tier, currency=currency)
+    return store().read(read)
+
+
+def what_if(card: RateCard, since: datetime, usage: pl.DataFrame) -> WhatIf:
+    """Price `usage` by `card` whatever its date: the pure rating function, nothing is written."""
+    return WhatIf(since, repriced(card, usage))
+
+
+def repriced(card: RateCard, usage: pl.DataFrame) -> pl.DataFrame:
+    """`usage` of rated_usage with `before_micro` and `after_micro`, priced by `card` as if it had always been valid."""
+    always = cards_frame([replace(card, version=max(1, card.version))]).with_columns(valid_from=pl.lit(-2**62, pl.Int64))
+    was = {name: f"was_{name}" for name in ("cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro")}
+    priced = rate(usage.rename(was).with_columns(tier=pl.lit(card.tier)), always)
+    return priced.rename({"was_cost_micro": "before_micro", "cost_micro": "after_micro"})
+
+
+@dataclass(frozen=True, slots=True)
+class TierChange:
+    """What moving a payer to another tier would do: unbilled ended jobs, their cost now and then."""
+
+    jobs: int
+    before_micro: int
+    after_micro: int
+    currency: str
+
+
+def tier_change(payer: str, tier: str) -> TierChange:
+    """Price what `payer` was not billed for by the cards of `tier`; nothing is written."""
+    def read(tx: PostgresTransaction) -> TierChange:
+        book = [card for card in tx.rates.book() if card.tier == tier]
+        usage = tx.finance_reads.rated_usage(None, payer=payer, unbilled=True)
+        priced = rate(usage.drop("cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro").with_columns(
+            tier=pl.lit(tier)), cards_frame(book))
+        return TierChange(len(usage), int(usage["cost_micro"].sum()), int(priced["cost_micro"].sum()),
+                          book[0].currency if book else "")
+    return store().read(read)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView:
+    """One page of the audit chain, what there is to filter by, and the last verification."""
+
+    now: datetime
+    entries: int
+    lines: list[AuditLine]
+    actors: list[str]
+    actions: list[str]
+    verified: AuditLine | None
+
+
+def audit_view(only: AuditFilter, limit: int, offset: int) -> AuditView:
+    """Matching entries, newest first."""
+    def read(tx: PostgresTransaction) -> AuditView:
+        shelf = tx.operations_reads
+        actors, actions = shelf.audit_words()
+        return AuditView(tx.now, shelf.audit_count(only), shelf.audit_lines(only, limit, offset), actors, actions,
+                         last_verification(tx))
+    return store().read(read)
+
+
+def last_verification(tx: PostgresTransaction) -> AuditLine | None:
+    """The newest entry that says the chain was walked."""
+    found = tx.operations_reads.audit_lines(AuditFilter(action=VERIFIED), 1)
+    return found[0] if found else None
+
+
+def audit_frame(only: AuditFilter, limit: int = 100_000) -> list[AuditLine]:
+    """Matching entries for a download."""
+    return store().read(lambda tx: tx.operations_reads.audit_lines(only, limit))
+
+
+def verify_chain(told: Any, every: int = 500) -> Verification:
+    """Walk the whole chain; `told(checked, of)` hears how far it is."""
+    def read(tx: PostgresTransaction) -> Verification:
+        head = tx.audit.head()
+
+        def counted(entries: Iterator[AuditEntry]) -> Iterator[AuditEntry]:
+            for number, entry in enumerate(entries, 1):
+                if number % every == 0:
+                    told(number, head.id)
+                yield entry
+        return verify(counted(tx.audit.chain()), head, store().anchors.read(), store().audit_keys())
+    return store().read(read)
+
+
+def note_verification(tx: PostgresTransaction, found: Verification) -> None:
+    """Write into the chain that it was walked, and what was found."""
+    tx.audit.record(VERIFIED, "audit:chain", ok=found.ok, checked=found.checked, first_bad=found.first_bad, reason=found.reason)
+
+
+def policy_words(policy: str) -> str:
+    """What a quantity policy bills."""
+    return {"used": "bills what was used", "allocated": "bills what was set aside"}[Policy(policy)]
