@@ -7,6 +7,7 @@ was rejected with a reason. Knows nothing of prices.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 import polars as pl
@@ -102,6 +103,18 @@ class UsageBatch:
     notes: tuple[str, ...] = ()
     window: tuple[int, int] | None = None   # Unix seconds [from, to) the source was asked for; None for a file
     skipped: tuple[str, ...] = field(default=())  # sources asked before this one, and why they did not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which usage: what ended in [since, until) where one of them is given, else all; of some users or accounts."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    users: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    policy: str | None = None               # price by this one instead of the card's own
+    limit: int | None = None                # only the last so many
 
 
 def empty_usage() -> pl.DataFrame:

@@ -47,7 +47,8 @@ def _extension(name: str) -> str:
 
 def _s3_secret() -> str:
     """Access to S3 as the usual AWS_* variables say; AWS_ENDPOINT_URL names another service than Amazon's."""
-    told = {"key_id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN", "region": "AWS_REGION"}
+    told = {"key_id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN",
+            "region": "AWS_REGION"}
     words = [f"{word} {_quoted(os.environ[name])}" for word, name in told.items() if os.environ.get(name)]
     if endpoint := os.environ.get("AWS_ENDPOINT_URL", ""):
         scheme, _, host = endpoint.rpartition("://")

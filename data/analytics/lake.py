@@ -6,6 +6,7 @@ sums are right and appends never collide. Postgres commits first, with a `pendin
 (an advisory lock), the batch is appended and marked `copied`. Who finds a batch pending that is not his own knows that
 a writer died in between, and makes the copy anew. A copy that cannot be written never undoes what Postgres has.
 """
+# ruff: noqa: S608  statements are put together from constants; every value is bound
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
 MERGE_EVERY = 100               # batches after which small files are put together
 log = logging.getLogger(__name__)
 
+Sums = Mapping[tuple[str, str], tuple[int, int]]      # (tier, currency): (jobs, micro-units)
 SUMS = ("jobs", *(name.replace("cpu_core_seconds", "core_seconds") for name in FACT_SUMS))
 KEYS = ("day", "cluster", "account_name", "user_name", "payer", "partition_name", "tier", "currency")
 _FACT_TEXTS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier",
@@ -38,8 +40,8 @@ _TABLES = (
     + ", ".join(f"{name} varchar" for name in KEYS[1:]) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
 )
 _QUANTITIES = ", ".join(name if name != "cpu_core_seconds" else "cpu_core_seconds as core_seconds" for name in FACT_SUMS)
-_FROM_BATCH = f"select *, end_at as epoch, {_QUANTITIES} from told"                                    # noqa: S608
-_FROM_BOOKS = (f"select *, epoch(end_at)::bigint as epoch, 1::bigint as jobs, {_QUANTITIES}"           # noqa: S608
+_FROM_BATCH = f"select *, end_at as epoch, {_QUANTITIES} from told"
+_FROM_BOOKS = (f"select *, epoch(end_at)::bigint as epoch, 1::bigint as jobs, {_QUANTITIES}"
                " from books.public.usage_record where ended")
 
 
@@ -71,7 +73,7 @@ class Lake:
                 self._append(books, batch_id, differences)
             self.trouble = ""
         except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
-            self.trouble = self._plain(error)
+            self.trouble = self.plain(error)
             log.warning("The analytics copy could not be written: %s", self.trouble)
 
     def mend(self) -> bool:
@@ -83,7 +85,7 @@ class Lake:
                     self._rebuild(books)
             self.trouble = ""
         except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
-            self.trouble = self._plain(error)
+            self.trouble = self.plain(error)
             return False
         return behind
 
@@ -104,8 +106,8 @@ class Lake:
             copies = {table: self._sums(table) for table in ("usage_fact", "usage_daily")}
         return [sentence for table, copy in copies.items() for sentence in _compared(table, told, copy)]
 
-    def _sums(self, table: str) -> dict[tuple[str, str], tuple[int, int]]:
-        rows = self.ask(f"select tier, currency, sum(jobs)::bigint, sum(cost_micro)::bigint from lake.{table} group by all")  # noqa: S608
+    def _sums(self, table: str) -> Sums:
+        rows = self.ask(f"select tier, currency, sum(jobs)::bigint, sum(cost_micro)::bigint from lake.{table} group by all")
         sums = {(tier, currency): (jobs, micro) for tier, currency, jobs, micro in rows.iter_rows()}
         return {key: value for key, value in sums.items() if value != (0, 0)}
 
@@ -119,7 +121,8 @@ class Lake:
         """A cursor for one call; the connection behind it is opened once and opened anew after it broke."""
         with self._opening:
             if self._duck is None:
-                self._duck = opened(self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), self.settings)
+                url = self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+                self._duck = opened(url, self.settings)
             cursor = self._duck.cursor()
         try:
             yield cursor
@@ -178,16 +181,16 @@ class Lake:
 
     def _write(self, duck: duckdb.DuckDBPyConnection, source: str, batch_id: int) -> None:
         """Facts first, then their daily sums; both from `source`, with days in the site's zone."""
-        dated = f"select *, timezone($zone, to_timestamp(epoch))::date as day from ({source})"       # noqa: S608
+        dated = f"select *, timezone($zone, to_timestamp(epoch))::date as day from ({source})"
         values = {"zone": self.settings.time_zone, "batch": batch_id}
         facts = ", ".join(["day", *_FACT_TEXTS, *SUMS])
-        duck.execute(f"insert into lake.usage_fact (batch_id, end_at, {facts}) select $batch, to_timestamp(epoch), {facts}"  # noqa: S608
+        duck.execute(f"insert into lake.usage_fact (batch_id, end_at, {facts}) select $batch, to_timestamp(epoch), {facts}"
                      f" from ({dated})", values)
         keys, sums = ", ".join(KEYS), ", ".join(f"sum({name})::bigint" for name in SUMS)
-        duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"            # noqa: S608
+        duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"
                      f" select $batch, {keys}, {sums} from ({dated}) group by all", values)
 
-    def _plain(self, error: Exception) -> str:
+    def plain(self, error: Exception) -> str:
         """The error's first line, without the password that an address may carry."""
         text = (str(error).strip() or type(error).__name__).splitlines()[0]
         secret = self.engine.url.password
@@ -210,7 +213,8 @@ def _pending(books: sa.Connection) -> list[int]:
 
 
 def _copied(books: sa.Connection, batches: Sequence[int]) -> None:
-    books.execute(sa.text("update lake_batch set state = 'copied', copied_at = now() where id = any(:ids)"), {"ids": list(batches)})
+    books.execute(sa.text("update lake_batch set state = 'copied', copied_at = now() where id = any(:ids)"),
+                  {"ids": list(batches)})
 
 
 @contextmanager
@@ -224,8 +228,11 @@ def _transaction(duck: duckdb.DuckDBPyConnection) -> Iterator[None]:
     duck.execute("commit")
 
 
-def _compared(table: str, told: Mapping[tuple[str, str], tuple[int, int]], copy: Mapping[tuple[str, str], tuple[int, int]]) -> list[str]:
-    return [f"{table}, tier {tier}, {currency}: {jobs} runs and {micro} micro-units, Postgres has {true_jobs} and {true_micro}"
-            for tier, currency in sorted({*told, *copy})
-            for (jobs, micro), (true_jobs, true_micro) in [(copy.get((tier, currency), (0, 0)), told.get((tier, currency), (0, 0)))]
-            if (jobs, micro) != (true_jobs, true_micro)]
+def _compared(table: str, told: Sums, copy: Sums) -> list[str]:
+    found = []
+    for key in sorted({*told, *copy}):
+        (jobs, micro), (true_jobs, true_micro) = copy.get(key, (0, 0)), told.get(key, (0, 0))
+        if (jobs, micro) != (true_jobs, true_micro):
+            found.append(f"{table}, tier {key[0]}, {key[1]}: {jobs} runs and {micro} micro-units,"
+                         f" Postgres has {true_jobs} and {true_micro}")
+    return found

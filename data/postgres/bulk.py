@@ -4,7 +4,7 @@ frames and timestamptz in tables. Refuses to know what the columns mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -45,27 +45,10 @@ def storable(rows: pl.DataFrame) -> pl.DataFrame:
 def copy_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], **values: Any) -> pl.DataFrame:
     """The rows of `query` (`%(name)s` stands for a value) as a frame of `schema`, columns by position."""
     buffer = BytesIO()
-    with _copied(connection, query, values) as copy:
+    with _cursor(connection).copy(f"copy ({query}) to stdout with (format csv)", values) as copy:
         for block in copy:
             buffer.write(block)
     return _frame(buffer, schema)
-
-
-def stream_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], block_bytes: int = 2**25) -> Iterator[pl.DataFrame]:
-    """The same in frames of about `block_bytes` of text each: bounded memory however many rows there are."""
-    buffer = BytesIO()
-    with _copied(connection, query, {}) as copy:
-        for block in copy:                      # the driver hands over whole rows
-            buffer.write(block)
-            if buffer.tell() >= block_bytes:
-                yield _frame(buffer, schema)
-                buffer = BytesIO()
-    if buffer.tell():
-        yield _frame(buffer, schema)
-
-
-def _copied(connection: sa.Connection, query: str, values: Mapping[str, Any]) -> Any:
-    return _cursor(connection).copy(f"copy ({query}) to stdout with (format csv)", values or None)
 
 
 def _frame(buffer: BytesIO, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
@@ -86,4 +69,4 @@ def _cursor(connection: sa.Connection) -> psycopg.ClientCursor[Any]:
 
 def as_columns(schema: Mapping[str, pl.DataType], table: str = "u") -> str:
     """The select list that reads `schema` from `table`: instants as Unix seconds."""
-    return ", ".join(f'extract(epoch from {table}."{name}")::bigint' if name in INSTANTS else f'{table}."{name}"' for name in schema)
+    return ", ".join(f"extract(epoch from {table}.{name})::bigint" if name in INSTANTS else f"{table}.{name}" for name in schema)

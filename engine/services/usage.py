@@ -10,9 +10,19 @@ from datetime import datetime
 import polars as pl
 
 from engine.ports import Transaction
-from engine.rates import CARD_SCHEMA, RateCard, cards_frame
+from engine.rates import RateCard, cards_frame
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import facts
+from engine.usage import Asked
+
+
+def used(tx: Transaction, asked: Asked) -> pl.DataFrame:
+    """Known usage with its charge (STORED_SCHEMA), by the time it ended; what has not ended comes last and costs nothing yet."""
+    rows = tx.usage.listed(asked)
+    if asked.policy is None:
+        return rows
+    priced = price_locked(rows.drop(name for name in CHARGE_SCHEMA if name != "rate_card"), tx.rates.book(), asked.policy)
+    return priced.select(rows.columns)
 
 
 def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
@@ -21,11 +31,11 @@ def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.
     return rate(tiered, cards_frame(book))
 
 
-def price_locked(usage: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
+def price_locked(usage: pl.DataFrame, book: list[RateCard], policy: str | None = None) -> pl.DataFrame:
     """`usage`, which has payer, tier and rate_card of its receipt, priced by that card again, whenever it ended now."""
-    always = cards_frame(book).with_columns(tier="rate_card", valid_from=pl.lit(-2**62), valid_to=pl.lit(2**62)).cast(CARD_SCHEMA)  # type: ignore[arg-type]
+    always = cards_frame(book).with_columns(tier="rate_card", valid_from=pl.lit(-2**62), valid_to=pl.lit(2**62))
     carded = usage.rename({"tier": "locked_tier", "rate_card": "tier"})
-    return rate(carded, always).drop("tier").rename({"locked_tier": "tier"})
+    return rate(carded, always, policy).drop("tier").rename({"locked_tier": "tier"})
 
 
 def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> int:

@@ -49,7 +49,8 @@ def test_verify_names_what_differs(store: Store) -> None:
     with store.engine.begin() as connection:
         connection.execute(sa.text("update usage_record set mem_micro = mem_micro + 1, cost_micro = cost_micro + 1"))
     assert lake.verify(store) == [
-        f"{table}, tier mu, THB: 1 runs and 28200000 micro-units, Postgres has 1 and 28200001" for table in ("usage_fact", "usage_daily")]
+        f"{table}, tier mu, THB: 1 runs and 28200000 micro-units, Postgres has 1 and 28200001"
+        for table in ("usage_fact", "usage_daily")]
 
 
 def test_ingestion_succeeds_without_the_copy(store: Store) -> None:

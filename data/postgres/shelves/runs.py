@@ -31,8 +31,8 @@ class RunShelf(Shelf):
 
     def begin(self, source: str, origin: str, window: tuple[int, int] | None) -> int:
         """Open a run, in state `running`. Whatever still says so was left by a process that died: it is `abandoned`."""
-        self.execute("update ingest_run set state = 'abandoned', ended_at = now(), reason = 'The process died before it was done.'"
-                     " where state = 'running'")
+        self.execute("update ingest_run set state = 'abandoned', ended_at = now(), reason = :why where state = 'running'",
+                     why="The process died before it was done.")
         start, end = window or (None, None)
         row = self.one("insert into ingest_run (source, origin, state, window_start, window_end) values (:source, :origin,"
                        " 'running', to_timestamp(:start), to_timestamp(:end)) returning id",
@@ -43,16 +43,17 @@ class RunShelf(Shelf):
     def taken(self, run_id: int, clusters: Collection[str], counts: Counts, notes: Sequence[str], skipped: Sequence[str]) -> None:
         """Close a run whose batch is kept."""
         self.execute(
-            "update ingest_run set state = 'taken', ended_at = clock_timestamp(), cluster = :cluster, lines = :lines, jobs = :jobs,"
-            " new = :new, changed = :changed, unchanged = :unchanged, rejected = :rejected, notes = cast(:notes as jsonb),"
-            " reason = :reason where id = :id",
+            "update ingest_run set state = 'taken', ended_at = clock_timestamp(), cluster = :cluster, lines = :lines,"
+            " jobs = :jobs, new = :new, changed = :changed, unchanged = :unchanged, rejected = :rejected,"
+            " notes = cast(:notes as jsonb), reason = :reason where id = :id",
             id=run_id, cluster=", ".join(sorted(clusters)), lines=counts.lines, jobs=counts.jobs, new=counts.new,
             changed=counts.changed, unchanged=counts.unchanged, rejected=counts.rejected,
             notes=json.dumps(list(notes)), reason="; ".join(skipped))
 
     def note(self, run_id: int, note: str) -> None:
         """Add a remark to a run."""
-        self.execute("update ingest_run set notes = notes || jsonb_build_array(cast(:note as text)) where id = :id", id=run_id, note=note)
+        self.execute("update ingest_run set notes = notes || jsonb_build_array(cast(:note as text)) where id = :id",
+                     id=run_id, note=note)
 
     def refuse(self, run_id: int, reason: str) -> None:
         """Close a run whose whole batch was set aside."""
@@ -81,9 +82,11 @@ class RunShelf(Shelf):
                 "insert into ingest_watermark as w (cluster, complete_to, source, run_id) values (:cluster,"
                 " least(to_timestamp(:moment), now()), :source, :run) on conflict (cluster) do update set"
                 " complete_to = excluded.complete_to, source = excluded.source, run_id = excluded.run_id, updated_at = now()"
-                " where excluded.complete_to > w.complete_to and (cast(:since as bigint) is null or to_timestamp(:since) <= w.complete_to)",
+                " where excluded.complete_to > w.complete_to"
+                " and (cast(:since as bigint) is null or to_timestamp(:since) <= w.complete_to)",
                 cluster=cluster, moment=moment, source=source, run=run_id, since=since)
 
     def watermarks(self) -> dict[str, datetime]:
         """Up to when usage is complete, by cluster."""
-        return {row.cluster: row.complete_to for row in self.rows("select cluster, complete_to from ingest_watermark order by cluster")}
+        rows = self.rows("select cluster, complete_to from ingest_watermark order by cluster")
+        return {row.cluster: row.complete_to for row in rows}

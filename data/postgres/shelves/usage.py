@@ -1,4 +1,5 @@
 """Usage records: told again, matched, written and priced in bulk. No row is touched on its own."""
+# ruff: noqa: S608  statements are put together from constants; every value is bound or copied
 
 from __future__ import annotations
 
@@ -11,8 +12,13 @@ from data.postgres.bulk import as_columns, copy_in, copy_out, storable
 from data.postgres.shelves.shelf import Shelf
 from engine.rating import CHARGE_SCHEMA
 from engine.revisions import ALIAS, MATCH_SCHEMA, STORED_SCHEMA
-from engine.usage import USAGE_SCHEMA
+from engine.usage import USAGE_SCHEMA, Asked
 
+# How people see a stored run: column here, name outside.
+LISTED = {"run_key": "run_key", "cluster": "cluster", "job_id": "job_id", "user_name": "user", "account_name": "account",
+          "partition_name": "partition", "state": "state", "start_at": "start", "end_at": "end",
+          **{name: name for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "tier", "currency", "rate_card",
+                                     "cost_micro")}}
 CHARGES = ("payer", "tier", *CHARGE_SCHEMA)
 WRITTEN = (*USAGE_SCHEMA, *CHARGES)
 _STORED = as_columns(STORED_SCHEMA)
@@ -46,18 +52,20 @@ class UsageShelf(Shelf):
                                              first=pl.col("submit_at").min(), last=pl.col("submit_at").max())
         return any(self.one(
             "select 1 where exists (select 1 from usage_record where cluster = :cluster and job_id_raw between :lo and :hi"
-            " and submit_at between to_timestamp(:first) and to_timestamp(:last))", **span) for span in spans.iter_rows(named=True))
+            " and submit_at between to_timestamp(:first) and to_timestamp(:last))", **span)
+            for span in spans.iter_rows(named=True))
 
     def matches(self, told: pl.DataFrame) -> pl.DataFrame:
         """Stored runs that `told` may tell again (MATCH_SCHEMA): same run key, or same alias where one knows no SLUID."""
         self._stage("told", told.with_row_index("row").select("row", "run_key", *ALIAS, "sluid"), key="row bigint")
         self.execute(_PAIRS)
-        return copy_out(self.connection, f"select m.row, m.exact, {_STORED} from told_match m join usage_record u using (id)", MATCH_SCHEMA)  # noqa: S608
+        return copy_out(self.connection, f"select m.row, m.exact, {_STORED} from told_match m join usage_record u using (id)",
+                        MATCH_SCHEMA)
 
     def lock(self, ids: Sequence[int]) -> pl.DataFrame:
         """These runs as they are now (STORED_SCHEMA, by run key), locked until the transaction ends."""
-        return copy_out(self.connection, f"select {_STORED} from usage_record u where id = any(%(ids)s) order by run_key for update",  # noqa: S608
-                        STORED_SCHEMA, ids=list(ids))
+        query = f"select {_STORED} from usage_record u where id = any(%(ids)s) order by run_key for update"
+        return copy_out(self.connection, query, STORED_SCHEMA, ids=list(ids))
 
     def add(self, priced: pl.DataFrame, run_id: int, told: Callable[[int], None] | None = None) -> None:
         """Write runs nobody knew, with their charge."""
@@ -70,7 +78,7 @@ class UsageShelf(Shelf):
         columns = [name for name in WRITTEN if name not in kept]
         self._stage("revised", storable(priced.select("id", "step", "sluid", *columns)), key="id bigint, step int")
         changes = ", ".join(f"{name} = r.{name}" for name in columns)
-        self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"  # noqa: S608
+        self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"
                      " run_id = :run_id from revised r where u.id = r.id", run_id=run_id)
 
     def adopt(self, sluids: pl.DataFrame) -> None:
@@ -81,7 +89,7 @@ class UsageShelf(Shelf):
     def unbilled(self, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> pl.DataFrame:
         """Runs on no live receipt, locked, with `payer_tier`, what their payer's tier is now (UNBILLED_SCHEMA, by run key)."""
         return copy_out(
-            self.connection, f"select {_STORED}, p.tier from usage_record u join payer p on p.name = u.payer"  # noqa: S608
+            self.connection, f"select {_STORED}, p.tier from usage_record u join payer p on p.name = u.payer"
             " where u.billed_micro is null and (%(payer)s::text is null or u.payer = %(payer)s)"
             " and (%(tier)s::text is null or p.tier = %(tier)s)"
             " and (%(since)s::timestamptz is null or u.end_at is null or u.end_at >= %(since)s)"
@@ -91,15 +99,27 @@ class UsageShelf(Shelf):
         """Write the charges of runs known by `id`, which the caller has locked."""
         columns = CHARGES[1:]
         self._stage("charged", priced.select("id", *columns), key="id bigint")
-        self.execute(f"update usage_record u set {', '.join(f'{name} = c.{name}' for name in columns)}"  # noqa: S608
+        self.execute(f"update usage_record u set {', '.join(f'{name} = c.{name}' for name in columns)}"
                      " from charged c where u.id = c.id")
+
+    def listed(self, asked: Asked) -> pl.DataFrame:
+        """What was asked for (STORED_SCHEMA), by end, then run key; what has not ended comes last."""
+        bounded = asked.since is not None or asked.until is not None
+        query = (f"select {_STORED} from usage_record u where (not %(bounded)s or ended)"
+                 " and (%(since)s::timestamptz is null or end_at >= %(since)s)"
+                 " and (%(until)s::timestamptz is null or end_at < %(until)s)"
+                 " and (%(users)s::text[] is null or user_name = any(%(users)s))"
+                 " and (%(accounts)s::text[] is null or account_name = any(%(accounts)s))"
+                 " order by end_at desc nulls first, run_key desc limit %(limit)s")
+        rows = copy_out(self.connection, query, STORED_SCHEMA, bounded=bounded, since=asked.since, until=asked.until,
+                        users=list(asked.users) or None, accounts=list(asked.accounts) or None, limit=asked.limit)
+        return rows.reverse()
 
     def _stage(self, table: str, rows: pl.DataFrame, key: str) -> None:
         """A temporary table of `rows`; columns named in `key` have the types said there, the others usage_record's."""
-        own = {word.split()[0] for word in key.split(", ")}
-        columns = ", ".join(name for name in rows.columns if name not in own)
-        self.execute(f"drop table if exists pg_temp.{table}, pg_temp.{table}_match")
-        self.execute(f"create temp table {table} on commit drop as select {', '.join(f'null::{k.split()[1]} as {k.split()[0]}' for k in key.split(', '))}"  # noqa: S608
-                     f", {columns} from usage_record limit 0")
+        own = dict(word.split() for word in key.split(", "))
+        columns = ", ".join(f"cast(null as {own[name]}) as {name}" if name in own else name for name in rows.columns)
+        self.execute(f"drop table if exists pg_temp.{table}")
+        self.execute(f"create temp table {table} on commit drop as select {columns} from usage_record limit 0")
         copy_in(self.connection, table, rows)
         self.execute(f"analyze {table}")
