@@ -1,0 +1,60 @@
+"""How the store is: what counts as an outage, whether it may be worked with, and the figures that operators watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from data.postgres.schema import current, newest
+from data.postgres.store import Store
+
+# The database does not answer or broke off; the work was not done and may be tried again.
+OUTAGE: tuple[type[Exception], ...] = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is worth an alarm. `usage_age_seconds` is None before the first usage; `unapplied_micro` by (provider, currency)."""
+
+    inbox_waiting: int
+    inbox_failed: int
+    inbox_oldest_seconds: float
+    usage_age_seconds: float | None
+    unapplied_micro: dict[tuple[str, str], int]
+    sign_in_failures: int
+    sign_in_locked: int
+
+
+def reasons(store: Store) -> list[str]:
+    """Why nothing should be sent here, in plain words; empty when all is well."""
+    try:
+        found = current(store.engine)
+    except OUTAGE as error:
+        return [f"the database does not answer: {str(getattr(error, 'orig', error)).splitlines()[0][:200]}"]
+    if found != newest():
+        return [f"the tables are at {found or 'nothing'}, this code needs {newest()}: run ./corehours migrate"]
+    return []
+
+
+def figures(store: Store) -> Figures:
+    """The figures of one instant."""
+    with store.engine.connect() as connection:
+        row = connection.execute(sa.text(_FIGURES)).one()
+        kept = connection.execute(sa.text("select owner, currency, side * balance_micro from ledger_account"
+                                          " where kind = 'unapplied'")).all()
+    return Figures(row.waiting, row.failed, float(row.oldest or 0), None if row.usage_age is None else float(row.usage_age),
+                   {(owner, currency): int(micro) for owner, currency, micro in kept}, row.failures, row.locked)
+
+
+_FIGURES = """
+select count(*) filter (where state in ('received', 'processing')) as waiting,
+       count(*) filter (where state = 'failed') as failed,
+       max(extract(epoch from clock_timestamp() - received_at)) filter (where state in ('received', 'processing')) as oldest,
+       (select extract(epoch from clock_timestamp()
+          - coalesce(min(complete_to) filter (where source <> 'file'), min(complete_to)))
+        from ingest_watermark) as usage_age,
+       (select coalesce(sum(cardinality(tried_at)), 0) from sign_in_throttle) as failures,
+       (select count(*) from sign_in_throttle where locked_until > clock_timestamp()) as locked
+from webhook_inbox
+"""

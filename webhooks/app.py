@@ -1,0 +1,147 @@
+"""The sidecar as one ASGI application: webhooks in, checkouts out, health, metrics, a request log."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from data.postgres.health import figures, reasons
+from data.postgres.store import Store
+from data.settings import Settings
+from engine.errors import DomainError
+from webhooks import checkout, html, inbox
+from webhooks.log import say
+from webhooks.metrics import Metrics
+from webhooks.providers import load_providers
+from webhooks.providers.dummy import DummyProvider
+from webhooks.providers.dummy_checkout import DummyCheckout
+from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
+from webhooks.worker import Worker, sweep
+
+QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
+PEOPLE = ("/pay/", "/dummy/")                                   # answered with pages
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+SWEEP_SECONDS = 15
+
+
+def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:8601") -> Starlette:
+    """The application over `store`; its worker lives as long as the application is served."""
+    providers = load_providers(settings)
+    metrics = Metrics(providers, lambda: figures(store))
+    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics), own_url)
+    app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
+                    exception_handlers={DomainError: refuse}, lifespan=_lifespan)
+    app.state.sidecar = sidecar
+    return app
+
+
+def _routes(sidecar: Sidecar) -> list[Route]:
+    routes = [
+        Route("/webhooks/{provider}", inbox.receive, methods=["POST"]),
+        Route("/pay/{reference}", checkout.pay, methods=["GET"]),
+        Route("/healthz", healthz, methods=["GET"]),
+        Route("/readyz", readyz, methods=["GET"]),
+        Route("/metrics", metrics_text, methods=["GET"]),
+        Route("/style.css", html.style, methods=["GET"]),
+    ]
+    for provider in sidecar.providers.values():
+        if isinstance(provider, DummyProvider):
+            routes += DummyCheckout(provider, sidecar.own_url).routes()
+    return routes
+
+
+@asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    sidecar: Sidecar = app.state.sidecar
+    timer = BackgroundScheduler(timezone="UTC")
+    timer.add_job(sweep, "interval", args=[sidecar.store], seconds=SWEEP_SECONDS, coalesce=True, max_instances=1)
+    sidecar.worker.start()
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.shutdown(wait=False)
+        await sidecar.in_thread(sidecar.worker.stop, seconds=10)
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """A refusal as JSON, or as a page where people look."""
+    assert isinstance(error, DomainError)
+    if request.url.path.startswith(PEOPLE):
+        return html.refusal("This does not work", error.sentence, error.status)
+    return JSONResponse({"error": error.code, "detail": error.sentence}, error.status)
+
+
+async def healthz(_request: Request) -> JSONResponse:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(request: Request) -> JSONResponse:
+    """Whether work may be sent here; if not, why."""
+    sidecar = sidecar_of(request)
+    try:
+        found = await sidecar.in_thread(lambda: reasons(sidecar.store))
+    except Unavailable:
+        found = ["the database does not answer in time"]
+    if not sidecar.worker.alive():
+        found.append("the inbox worker has ended")
+    return JSONResponse({"ready": not found, "reasons": found}, 503 if found else 200)
+
+
+async def metrics_text(request: Request) -> Response:
+    """Prometheus' exposition format."""
+    text = await sidecar_of(request).in_thread(sidecar_of(request).metrics.text)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class Watch:
+    """Counts, times and logs every request, and gives it an id."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; remember the status that is sent."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begun, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            self._note(scope, status, time.perf_counter() - begun, request_id)
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        route = _template(scope)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self.metrics.requests.labels(route, method, str(status)).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        if scope["path"] not in QUIET:
+            say("request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
+                request_id=request_id)
+
+
+def _template(scope: Scope) -> str:
+    """The route's path with its names (`/webhooks/{provider}`), never what a stranger wrote in their place."""
+    endpoint = scope.get("endpoint")
+    found = [route.path for route in scope["app"].routes if isinstance(route, Route) and route.endpoint == endpoint]
+    return found[0] if endpoint and found else "unmatched"

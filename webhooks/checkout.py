@@ -1,0 +1,51 @@
+"""The payer's way to a provider and back: `/pay/TXN_…` makes the provider's checkout, once, and leads there.
+
+The dashboard talks to no provider; it only knows this address. The call to the provider lies between two transactions.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from data.failpoints import hit
+from engine.payments import NoProvider, Payment
+from engine.services.payments import keep_checkout, open_payment
+from webhooks.html import no_store
+from webhooks.sidecar import Sidecar, sidecar_of
+
+
+async def pay(request: Request) -> Response:
+    """GET /pay/{reference}: on to the checkout while the payment is open, else back to its receipt."""
+    sidecar, reference = sidecar_of(request), request.path_params["reference"]
+    url = await sidecar.in_thread(lambda: _way(sidecar, reference), seconds=30)
+    return RedirectResponse(url, status_code=303, headers=no_store())
+
+
+def _way(sidecar: Sidecar, reference: str) -> str:
+    payment, now = sidecar.store.read(lambda tx: (open_payment(tx, reference), tx.now))
+    back = receipt_url(sidecar, payment)
+    if not payment.open(now):
+        return back
+    if payment.checkout_url is None:
+        payment = _checkout(sidecar, payment, back)
+    assert payment.checkout_url is not None
+    return payment.checkout_url
+
+
+def _checkout(sidecar: Sidecar, payment: Payment, back: str) -> Payment:
+    provider = sidecar.providers.get(payment.provider)
+    if provider is None:
+        raise NoProvider(f"{payment.provider!r} is not loaded in this sidecar.")
+    checkout = provider.checkout(payment, back)
+    hit("checkout.made")
+    kept = sidecar.store.run(lambda tx: keep_checkout(tx, payment, checkout), actor="worker")
+    hit("checkout.kept")
+    return kept
+
+
+def receipt_url(sidecar: Sidecar, payment: Payment) -> str:
+    """The dashboard's page of the receipt that is being paid."""
+    return f"{sidecar.settings.dashboard_url.rstrip('/')}/receipt?receipt={quote(payment.receipt_id)}"

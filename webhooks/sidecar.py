@@ -1,0 +1,55 @@
+"""What the sidecar's routes share: store, providers, worker, metrics, and how blocking work leaves the event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+
+from data.postgres.health import OUTAGE
+from data.postgres.store import Store
+from data.settings import Settings
+from engine.errors import DomainError
+from engine.ports import PaymentProvider
+from webhooks.metrics import Metrics
+from webhooks.worker import Worker
+
+T = TypeVar("T")
+THREADS = 16
+
+
+class Unavailable(DomainError):
+    """The database does not answer: try again soon."""
+
+    code, status = "unavailable", 503
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """One per process. `own_url` is where this process itself listens."""
+
+    settings: Settings
+    store: Store
+    providers: dict[str, PaymentProvider]
+    metrics: Metrics
+    worker: Worker
+    own_url: str
+    limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
+
+    async def in_thread(self, work: Callable[[], T], seconds: float = 10) -> T:
+        """Run blocking `work` off the event loop; an outage, or no answer in time, is Unavailable."""
+        try:
+            with anyio.fail_after(seconds):
+                return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.limiter)
+        except (*OUTAGE, TimeoutError):  # type: ignore[misc]
+            raise Unavailable() from None
+
+
+def sidecar_of(request: Request) -> Sidecar:
+    """The sidecar that serves this request."""
+    sidecar: Sidecar = request.app.state.sidecar
+    return sidecar
