@@ -49,6 +49,26 @@ def columns(names: Sequence[str], currency: str, widths: dict[str, int] | None =
     return {name: makers[name](width[name]) for name in names}
 
 
+def line_rows(lines: pl.DataFrame) -> pl.DataFrame:
+    """A receipt's lines (RECEIPT_JOBS_SCHEMA) as table cells; quantities in the meters' units."""
+    return lines.select(
+        pl.col("end_at").dt.convert_time_zone(str(words.zone())).dt.replace_time_zone(None).alias("ended"),
+        pl.col("job_id").alias("job"), pl.col("job_name").map_elements(shown, return_dtype=pl.String).alias("name"),
+        pl.col("account_name").alias("account"), "kind", "rate_card",
+        *((pl.col(f"{name}_seconds") / words.UNIT_SIZE[meter]).alias(meter)
+          for meter, name in (("cpu", "cpu_core"), ("gpu", "gpu"), ("mem", "mem_mib"))),
+        (pl.col("cost_micro") / 1e6).alias("cost"))
+
+
+def line_columns(currency: str) -> dict[str, Any]:
+    """Their columns."""
+    return {
+        "ended": st.column_config.DatetimeColumn("Ended", width=128, format="D MMM YYYY HH:mm"), "job": tables.text_column("Job", 76),
+        "name": tables.text_column("Name", 180), "account": tables.text_column("Account", 90), "kind": tables.text_column("Kind", 88),
+        "rate_card": tables.text_column("Card", 84), "cpu": tables.number_column("Core-h", 78, 2),
+        "gpu": tables.number_column("GPU-h", 74, 2), "mem": tables.number_column("GiB-h", 84, 2), "cost": tables.money_column(currency, 92)}
+
+
 def shown(name: str) -> str:
     """A foreign name for one line of a page: control and direction marks made visible, cut at SHOWN_LETTERS."""
     text = re.sub(r"\s+", " ", name.replace("\n", " ⏎ ").replace("\t", " ⇥ ")).strip()

@@ -20,6 +20,8 @@ from data.postgres.shelves.usage_reads import Filters, NowRunning, OnReceipt, Sc
 from data.postgres.store import PostgresTransaction
 from engine.errors import NotFound, NothingToBill
 from engine.explain import Explanation, Run, explain
+from engine.money import round_to_minor
+from engine.payments import Payment
 from engine.rates import RateCard
 from engine.receipts import Draft, Receipt, ReceiptStatus
 from engine.services import receipts as receipt_service
@@ -91,6 +93,7 @@ class ReceiptPage:
 
     receipt: Receipt
     meters: pl.DataFrame
+    adjustments: pl.DataFrame
     cards: dict[str, RateCard]
     events: list[ReceiptEvent]
     first_end: datetime | None
@@ -111,6 +114,12 @@ def scope_of(person: Person, choice: str) -> Scope:
     if choice == PROJECTS and PROJECTS in allowed:
         return Scope(accounts=person.projects)
     return Scope(payer=person.payer)
+
+
+def usual_scope(person: Person) -> str:
+    """Their own usage; for somebody who has none and may see everybody's, that."""
+    known = store().read(lambda tx: tx.usage_reads.tier_of(person.payer)) is not None
+    return OWN if known or ALL not in scopes(person) else ALL
 
 
 def standing(person: Person) -> Standing:
@@ -236,7 +245,8 @@ def receipt_page(person: Person, name: str) -> ReceiptPage:
 def _receipt_page(tx: PostgresTransaction, person: Person, name: str) -> ReceiptPage:
     receipt = receipt_service.get_receipt(tx, name, person)
     first, last = tx.usage_reads.receipt_span(receipt.id)
-    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), {card.name: card for card in tx.rates.book()},
+    jobs = tx.usage_reads.receipt_jobs(receipt.id)
+    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), jobs.filter(kind="adjustment"), {card.name: card for card in tx.rates.book()},
                        tx.receipts.events(receipt.id), first, last, tx.now)
 
 
@@ -245,6 +255,33 @@ def receipt_jobs(person: Person, name: str) -> pl.DataFrame:
     def read(tx: PostgresTransaction) -> pl.DataFrame:
         return tx.usage_reads.receipt_jobs(receipt_service.get_receipt(tx, name, person).id)
     return store().read(read)
+
+
+def payments(person: Person, name: str) -> tuple[Receipt, list[Payment], datetime]:
+    """A receipt, every attempt to pay it (newest first) and the database's clock: what a page that waits looks at."""
+    def read(tx: PostgresTransaction) -> tuple[Receipt, list[Payment], datetime]:
+        receipt = receipt_service.get_receipt(tx, name, person)
+        return receipt, tx.payments.of_receipt(receipt.id), tx.now
+    return store().read(read)
+
+
+def checkout_url(payment: Payment) -> str:
+    """Where the payer goes on: our own address, which leads to the provider's page."""
+    return f"{store().settings.sidecar_url.rstrip('/')}/pay/{payment.reference}"
+
+
+def draft_rows(draft: Draft) -> list[dict[str, object]]:
+    """A receipt that is not issued yet, meter by meter, then what makes the sum exact; `amount` in major units."""
+    lines, currency = draft.lines, draft.currency
+    names = {"cpu": "CPU core-hours", "gpu": "GPU hours", "mem": "Memory GiB-hours"}
+    sizes = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds"}
+    rows: list[tuple[str, float | None, str, int]] = [
+        (names[meter], words.in_units_micro(int(lines[sizes[meter]].sum()), meter) / 1e6, words.METER_UNITS[meter],
+         round_to_minor(draft.income_micro[meter], currency)) for meter in names]
+    rest = draft.subtotal_micro - sum(row[3] for row in rows)
+    more = (("Rounding of the jobs", rest), (store().settings.tax_name, draft.tax_micro), ("Rounding", draft.rounding_micro))
+    rows += [(name, None, "", micro) for name, micro in more if micro]
+    return [{"what": what, "quantity": quantity, "unit": unit, "amount": micro / 1e6} for what, quantity, unit, micro in rows]
 
 
 def receipt_state(receipt: Receipt, now: datetime) -> str:

@@ -110,6 +110,38 @@ def due(value: datetime | None, now: datetime) -> str:
     return f"due {words}, " + ("today" if left == 0 else f"in {count(left, 'day')}")
 
 
+def span(first: datetime | None, last: datetime | None) -> str:
+    """The days from one instant to another: `1–31 Oct 2026`, `30 Oct – 2 Nov 2026`, `14 Nov 2026`."""
+    if first is None or last is None:
+        return NOTHING
+    begin, end = first.astimezone(zone()).date(), last.astimezone(zone()).date()
+    tail = f"{end.day} {end:%b %Y}"
+    if begin == end:
+        return tail
+    if (begin.year, begin.month) == (end.year, end.month):
+        return f"{begin.day}–{tail}"
+    return f"{begin.day} {begin:%b}{'' if begin.year == end.year else f' {begin.year}'} – {tail}"
+
+
+def clock(left: timedelta) -> str:
+    """Minutes and seconds that are left: `19:42`."""
+    minutes, seconds = divmod(max(0, int(left.total_seconds())), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def days_left(value: datetime, now: datetime) -> str:
+    """The short form of `due` for a narrow column: `in 5 days`, `today`, `2 days late`."""
+    left = (value.astimezone(zone()).date() - now.astimezone(zone()).date()).days
+    if left < 0:
+        return f"{count(-left, 'day')} late"
+    return "today" if left == 0 else f"in {count(left, 'day')}"
+
+
+def last_month(value: date) -> date:
+    """The last day of the month before."""
+    return value.replace(day=1) - timedelta(days=1)
+
+
 def ago(instant: datetime | None, now: datetime | None = None) -> str:
     """`just now`, `4 min ago`, `3 h ago`, `2 days ago`."""
     if instant is None:

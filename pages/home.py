@@ -1,9 +1,103 @@
-"""Home."""
+"""Home: where one stands this month. What it cost so far, what is unbilled and owed, what runs, and the last thirty days."""
 
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import charts, job_table, navigation, reads, tables, words
 from dashboard.access import require
-from dashboard.tables import nothing_here, page_head
-from engine.users import Action
+from dashboard.scope_switch import scope_switch, whose
+from engine.users import Action, Person
 
-require(Action.SEE_OWN)
-page_head("Home")
-nothing_here("construction", "This page is not drawn yet")
+LATEST = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cost", "billing")
+
+
+def show(person: Person) -> None:
+    """The page from top to bottom."""
+    standing = reads.standing(person)
+    head = st.container()
+    choice = scope_switch(person)
+    page = reads.home(person, choice)
+    with head:
+        if tables.page_head("Home", whose(person, choice, standing), standing.freshness, _create_button(person)):
+            st.switch_page(navigation.page_of("receipts"), query_params={"create": "1"})
+    if not page.known:
+        nobody_yet(choice)
+        return
+    tables.kpi_row(kpis(page, standing))
+    wide, narrow = st.columns([2, 1])
+    with wide, tables.card("Cost by day", f"{standing.currency}, by meter, last 30 days; today so far is pale", key="days_card"):
+        charts.stacked_days(page.days.starts, page.days.micro, "home_days", unfinished=page.days.starts[-1],
+                            alt="Cost of the last 30 days by day and meter")
+    with narrow, tables.card("Open receipts", standing.currency, key="open_card"):
+        open_receipts(page, standing)
+    with tables.card("Latest jobs", f"{standing.currency}, what runs now on top", height="content", key="latest_card"):
+        latest(page, standing, choice)
+
+
+def _create_button(person: Person):  # type: ignore[no-untyped-def]
+    if not (person.may(Action.BILL_OWN) or person.may(Action.BILL_ALL)):
+        return None
+    return lambda: st.button("Create receipt", type="primary", icon=":material/add:", key="create_receipt")
+
+
+def kpis(page: reads.Home, standing: reads.Standing) -> list[tables.Kpi]:
+    """The four figures."""
+    jobs, micro = page.unbilled
+    owed = sum(receipt.total_micro for receipt in page.open_receipts)
+    late = [receipt for receipt in page.open_receipts if receipt.due_at < standing.now]
+    open_note = words.count(len(page.open_receipts), "receipt")
+    if late:
+        open_note = f"{len(late)} of {open_note} overdue"
+    elif page.open_receipts:
+        open_note += f", next due {words.day(page.open_receipts[0].due_at)}"
+    running = page.running
+    return [
+        tables.Kpi(f"{standing.now.astimezone(words.zone()):%B} to date", words.money(page.month.cost_micro), compared(page, standing),
+                   help=f"Cost of the jobs that ended this month, in {standing.currency}, beside the same days of last month"),
+        tables.Kpi("Unbilled", words.money(micro), words.count(jobs, "job"), help="Ended jobs that are on no receipt yet"),
+        tables.Kpi("Open receipts", words.money(owed), open_note if page.open_receipts else "nothing to pay",
+                   colour="red" if late else "gray", help="Issued and not paid yet"),
+        tables.Kpi("Running now", words.count(running.running, "job"),
+                   f"{running.cores:,} cores, {running.gpus:,} GPUs, {running.waiting} waiting"),
+    ]
+
+
+def compared(page: reads.Home, standing: reads.Standing) -> str:
+    """This month beside the same days of the one before: an arrow, a percentage, and what it is compared with."""
+    before = page.before.cost_micro
+    if before <= 0:
+        return "nothing in the same days before"
+    percent = (100 * (page.month.cost_micro - before) + before // 2) // before
+    arrow = "↑" if percent > 0 else "↓" if percent < 0 else "→"
+    local = standing.now.astimezone(words.zone())
+    return f"{arrow} {abs(percent):,}% vs 1–{local.day} {words.last_month(local):%b}"
+
+
+def open_receipts(page: reads.Home, standing: reads.Standing) -> None:
+    """What is to be paid, the earliest due first."""
+    if not page.open_receipts:
+        st.markdown(tables.small("Nothing to pay."))
+    else:
+        rows = [{"number": receipt.number, "due": words.days_left(receipt.due_at, standing.now), "total": tables.major(receipt.total_micro)}
+                for receipt in page.open_receipts[:6]]
+        tables.table(rows, {"number": tables.text_column("Receipt", 122), "due": tables.text_column("Due", 84),
+                            "total": tables.money_column("Total", 84)}, key="open_receipts", alt="Receipts that are not paid yet")
+    st.page_link(navigation.page_of("receipts"), label="All receipts", icon=":material/receipt_long:")
+
+
+def latest(page: reads.Home, standing: reads.Standing, choice: str) -> None:
+    """The last jobs, what has not ended on top."""
+    names = [name for name in LATEST if not (name == "user" and choice == reads.OWN)]
+    columns = job_table.columns(names, "Cost", {"name": 180 if choice == reads.OWN else 140})
+    tables.table(job_table.rows(page.latest), columns, key="latest_jobs", alt="The latest jobs")
+    st.page_link(navigation.page_of("usage"), label="All usage", icon=":material/bar_chart:")
+
+
+def nobody_yet(choice: str) -> None:
+    """The first day of somebody who has not computed anything."""
+    tables.nothing_here("rocket_launch", "No jobs yet" if choice == reads.OWN else "No usage yet",
+                        "The first job you run on the cluster appears here with its price, once it was read from Slurm.")
+
+
+show(require(Action.SEE_OWN))

@@ -1,9 +1,154 @@
-"""Receipts."""
+"""Receipts: what was issued, what is owed, and making the next one after looking at it first."""
 
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from dashboard import actions, navigation, periods, reads, tables, words
 from dashboard.access import require
-from dashboard.tables import nothing_here, page_head
-from engine.users import Action
+from dashboard.scope_switch import scope_switch, whose
+from engine.errors import DomainError
+from engine.receipts import Draft, Receipt
+from engine.services.receipts import create_receipt
+from engine.users import Action, Person
 
-require(Action.SEE_OWN)
-page_head("Receipts")
-nothing_here("construction", "This page is not drawn yet")
+STATES = ("all", "pending", "overdue", "paid", "refunded", "void")
+
+
+def show(person: Person) -> None:
+    """The page from top to bottom."""
+    standing = reads.standing(person)
+    head = st.container()
+    choice = scope_switch(person)
+    found = reads.receipts(person, choice)
+    with head:
+        can = person.may(Action.BILL_OWN) or person.may(Action.BILL_ALL)
+        pressed = tables.page_head("Receipts", whose(person, choice, standing), None, create_button if can else None)
+    if can and (pressed or st.query_params.pop("create", None)):
+        st.session_state["create_moment"] = standing.now
+        create(person, choice)
+    if not found:
+        tables.nothing_here("receipt_long", "No receipts yet", "A receipt is made from ended jobs that are not billed yet.")
+        return
+    listed(person, found, choice, standing)
+
+
+def create_button() -> bool:
+    """The page's one action."""
+    return st.button("Create receipt", type="primary", icon=":material/add:", key="create_receipt")
+
+
+def listed(person: Person, found: list[Receipt], choice: str, standing: reads.Standing) -> None:
+    """State filter, sums, table; selecting a row opens it."""
+    states = {receipt.id: reads.receipt_state(receipt, standing.now) for receipt in found}
+    chosen = state_filter(list(states.values()))
+    rows = [receipt for receipt in found if chosen in ("all", states[receipt.id])]
+    owed = [receipt for receipt in rows if states[receipt.id] in ("pending", "overdue")]
+    live = sum(receipt.total_micro for receipt in rows if states[receipt.id] != "void")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(width="content"):
+            tables.sums(words.count(len(rows), "receipt"), words.money(live, standing.currency),
+                        f"{words.money(sum(one.total_micro for one in owed))} open" if owed else "nothing open",
+                        *(["void ones not counted"] if "void" in states.values() and chosen in ("all", "void") else []))
+        st.markdown(tables.small("Select a receipt to open it"), width="content")
+    selected = tables.table([row(receipt, states[receipt.id]) for receipt in rows], columns(standing.currency, choice == reads.ALL),
+                            key=f"receipts_{choice}_{chosen}", select="single-row", alt="Receipts", height=430)
+    if selected:
+        st.switch_page(navigation.page_of("receipt"), query_params={"id": rows[selected[0]].number})
+
+
+def state_filter(states: list[str]) -> str:
+    """One pill a state that occurs, with its count; the choice stands in the address."""
+    present = [state for state in STATES if state == "all" or state in states]
+    now = st.query_params.get("state", "all")
+    st.session_state["receipt_state"] = now if now in present else "all"
+    st.pills("State", present, key="receipt_state", label_visibility="collapsed", required=True, on_change=_state_chosen,
+             format_func=lambda state: f"{state.capitalize()} {len(states) if state == 'all' else states.count(state)}")
+    return str(st.session_state["receipt_state"] or "all")
+
+
+def _state_chosen() -> None:
+    chosen = st.session_state["receipt_state"]
+    if chosen and chosen != "all":
+        st.query_params["state"] = chosen
+    else:
+        st.query_params.pop("state", None)
+
+
+def row(receipt: Receipt, state: str) -> dict[str, object]:
+    """One receipt as table cells; times in the site's zone."""
+    zone = words.zone()
+    return {"number": receipt.number, "payer": receipt.payer, "tier": receipt.tier, "jobs": receipt.lines,
+            "issued": receipt.issued_at.astimezone(zone).date(), "before": (receipt.ended_before - timedelta(seconds=1)).astimezone(zone).date(),
+            "due": receipt.due_at.astimezone(zone).date(), "paid": receipt.paid_at.astimezone(zone).date() if receipt.paid_at else None,
+            "total": tables.major(receipt.total_micro), "state": tables.pill(state)}
+
+
+def columns(currency: str, payers: bool) -> dict[str, object]:
+    """Columns that fit the page; the payer only where there are several."""
+    date = st.column_config.DateColumn
+    whom = {"payer": tables.text_column("Payer", 130)} if payers else {}
+    return {"number": tables.text_column("Receipt", 132), **whom, "tier": tables.text_column("Tier", 72),
+            "before": date("Jobs up to", width=104, format="D MMM YYYY"), "jobs": tables.number_column("Jobs", 64),
+            "issued": date("Issued", width=104, format="D MMM YYYY"), "due": date("Due", width=104, format="D MMM YYYY"),
+            "paid": date("Paid", width=104, format="D MMM YYYY"), "total": tables.money_column(currency, 92),
+            "state": tables.state_column("State", 88, STATES[1:])}
+
+
+@st.dialog("Create receipt", width="medium", icon=":material/receipt_long:")
+def create(person: Person, choice: str) -> None:
+    """Who and up to when, then exactly what the receipt would say, then the act."""
+    moment: datetime = st.session_state["create_moment"]
+    today = moment.astimezone(words.zone()).date()
+    payer = payer_choice(person, moment)
+    if payer is None:
+        st.markdown("Nobody has an ended job that is not billed yet.")
+        return
+    last = st.date_input("Jobs that ended up to and including", today, max_value=today, format="YYYY-MM-DD", key="create_up_to")
+    before = moment if last == today else periods.Period("", last, last, last, last).end(words.zone())
+    try:
+        draft = reads.preview(person, payer, before)
+    except DomainError as refusal:
+        st.error(words.plain(refusal.sentence), icon=":material/error:")
+        return
+    if draft is None:
+        st.markdown(f"There is nothing to bill: no ended job of {words.plain(payer)} up to that day is unbilled.")
+        return
+    preview(draft, payer)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Not now", key="create_not_now"):
+            st.rerun()
+        pressed = st.button("Create receipt", type="primary", key="create_now")
+    if pressed:
+        done = actions.act(lambda tx: create_receipt(tx, payer, before, person), "create_receipt", "The receipt is issued.")
+        if done.value:
+            st.switch_page(navigation.page_of("receipt"), query_params={"id": done.value.number})
+
+
+def payer_choice(person: Person, moment: datetime) -> str | None:
+    """Oneself; whoever bills others chooses among those who have something to bill."""
+    if not person.may(Action.BILL_ALL):
+        return person.payer
+    payers = reads.billable_payers(moment)
+    if not payers:
+        return None
+    return st.selectbox("Payer", payers, index=payers.index(person.payer) if person.payer in payers else 0, key="create_payer")
+
+
+def preview(draft: Draft, payer: str) -> None:
+    """What the receipt would say, per meter, with tax and total."""
+    adjustments = int((draft.lines["kind"] == "adjustment").sum())
+    note = f" · {words.count(adjustments, 'adjustment')} of earlier receipts" if adjustments else ""
+    st.markdown(f"**{words.plain(payer)}** pays for **{words.count(len(draft.lines) - adjustments, 'job')}**{note}. "
+                f"Rates, tier *{draft.tier}* and tax are locked when it is issued.")
+    rows = reads.draft_rows(draft)
+    tables.table(rows, {"what": tables.text_column("What", 200), "quantity": tables.number_column("Quantity", 110, 2),
+                        "unit": tables.text_column("Unit", 80), "amount": tables.money_column(draft.currency, 120)},
+                 key="preview", alt="What the receipt would say")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.markdown(f"**Total {words.money(draft.total_micro, draft.currency)}**", width="content")
+
+
+show(require(Action.SEE_OWN))

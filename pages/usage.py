@@ -1,9 +1,134 @@
-"""Usage."""
+"""Usage: every job with its price. Filters stand in the address; the chart digs from year to day, a row explains itself."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import streamlit as st
+
+from dashboard import charts, exports, explaining, job_table, reads, tables, usage_filters, words
 from dashboard.access import require
-from dashboard.tables import nothing_here, page_head
-from engine.users import Action
+from dashboard.scope_switch import scope_switch, whose
+from dashboard.usage_filters import Shown
+from engine.users import Action, Person
 
-require(Action.SEE_OWN)
-page_head("Usage")
-nothing_here("construction", "This page is not drawn yet")
+PAGE_ROWS = 100
+COLUMNS = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cores", "gpus", "cpu_share", "cost", "billing")
+WIDTHS = {"name": 124, "account": 76, "user": 84, "partition": 66, "state": 88, "cores": 52, "gpus": 50, "cpu_share": 96, "job": 70,
+          "cost": 78, "billing": 80, "ended": 94}
+
+
+def show(person: Person) -> None:
+    """The page from top to bottom."""
+    standing = reads.standing(person)
+    head = st.container()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        choice = scope_switch(person)
+        shown = usage_filters.row(person, reads.scope_of(person, choice), standing.now)
+    with tables.card("Cost by month" if shown.period.unit == "month" else "Cost by day", note(shown, standing), "content", "chart_card"):
+        span = chart(shown, standing)
+    shown = shown.narrowed(*span) if span else shown
+    totals, _ = reads.runs(shown.scope, shown.filters, 0)
+    with head:
+        tables.page_head("Usage", f"Every job with its price · {whose(person, choice, standing)}", standing.freshness,
+                         lambda: export(shown, totals.jobs))
+    sums(shown, totals, standing)
+    if totals.jobs:
+        jobs(person, shown, totals.jobs, standing)
+    else:
+        nothing(shown)
+    linked(person)
+
+
+def note(shown: Shown, standing: reads.Standing) -> str:
+    """What one can do with the chart."""
+    how = "click a month to open it" if shown.period.unit == "month" else "drag across days to narrow the table"
+    return f"{standing.currency}, by meter · {how}"
+
+
+def chart(shown: Shown, standing: reads.Standing) -> tuple[date, date] | None:
+    """Cost by day or month; returns the days that were brushed. One month brushed opens that month."""
+    usage_filters.trail(shown.period)
+    unit, today = shown.period.unit, standing.now.astimezone(words.zone()).date()
+    days = reads.chart(shown.scope, shown.chart_filters, unit, standing.now)
+    if days.empty:
+        st.markdown(tables.small("Nothing ended in these days."))
+        return None
+    unfinished = today.replace(day=1) if unit == "month" else today
+    event = charts.stacked_days(days.starts, days.micro, f"usage_{shown.key}", unfinished=unfinished, height=210, select=True, unit=unit,
+                                alt=f"Cost by {unit} and meter")
+    span = charts.brushed(event)
+    if span and unit == "month" and span[0] == span[1]:
+        usage_filters.open_period(f"{span[0]:%Y-%m}")
+        st.rerun()
+    return (span[0], usage_filters.last_day(span[1])) if span and unit == "month" else span
+
+
+def sums(shown: Shown, totals: reads.Totals, standing: reads.Standing) -> None:
+    """How many jobs, what they cost together, in which days; more sums in grey."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        unended = totals.jobs - totals.ended
+        parts = [words.count(totals.jobs, "job"), words.money(totals.cost_micro, standing.currency), usage_filters.days_words(shown.period),
+                 f"{words.quantity(totals.cpu_core_seconds, 'cpu')} core-h", f"{words.quantity(totals.gpu_seconds, 'gpu')} GPU-h"]
+        with st.container(width="content"):
+            tables.sums(*parts, *([f"{unended} not ended"] if unended else []))
+        st.markdown(tables.small("Select a row to see how its price was made"), width="content")
+
+
+def jobs(person: Person, shown: Shown, count: int, standing: reads.Standing) -> None:
+    """One page of the table; a selected row opens the explanation."""
+    pages = -(-count // PAGE_ROWS)
+    key = f"jobs_{shown.key}"
+    number = int(st.session_state.get(f"{key}_page", 1)) if pages > 1 else 1
+    _, found = reads.runs(shown.scope, shown.filters, PAGE_ROWS, (number - 1) * PAGE_ROWS)
+    columns = job_table.columns(COLUMNS, standing.currency, WIDTHS)
+    selected = tables.table(job_table.rows(found), columns, key=f"{key}_{number}", select="single-row", on_select=_selected, height=430,
+                            alt="Jobs with their price")
+    if pages > 1:
+        st.pagination(pages, key=f"{key}_page")
+    if selected and st.session_state.pop("row_selected", False):
+        run_key = str(found["run_key"][selected[0]])
+        st.query_params["job"] = run_key
+        st.session_state["explained"] = run_key
+        explaining.explain_cost(person, run_key)
+
+
+def _selected() -> None:
+    st.session_state["row_selected"] = True
+
+
+def linked(person: Person) -> None:
+    """A job named in the address opens its explanation, once."""
+    run_key = st.query_params.get("job")
+    if run_key and st.session_state.get("explained") != run_key:
+        st.session_state["explained"] = run_key
+        explaining.explain_cost(person, run_key)
+    if not run_key:
+        st.session_state.pop("explained", None)
+
+
+def nothing(shown: Shown) -> None:
+    """No job fits the filters."""
+    tables.nothing_here("filter_alt_off", "No job fits", "Nothing ended in these days, or the filters leave nothing over.",
+                        lambda: st.button("Clear filters", key="clear_filters", on_click=usage_filters.clear))
+
+
+def export(shown: Shown, count: int) -> None:
+    """The filtered jobs as files, made when they are asked for."""
+    with st.popover("Export", icon=":material/download:", disabled=not count, key="export"):
+        st.markdown(tables.small(f"{words.count(count, 'job')}, exactly as filtered"))
+        name = f"usage-{shown.period.first}-{shown.period.last}"
+        st.download_button("CSV", _file(shown, exports.csv), f"{name}.csv", "text/csv", on_click="ignore", key="csv", width="stretch")
+        st.download_button("Parquet", _file(shown, exports.parquet), f"{name}.parquet", "application/vnd.apache.parquet",
+                           on_click="ignore", key="parquet", width="stretch")
+
+
+def _file(shown: Shown, make: Callable[..., bytes]) -> Callable[[], bytes]:
+    def made() -> bytes:
+        found = reads.runs(shown.scope, shown.filters)[1]
+        return make(found.with_columns(exports.exact("cost_micro").alias("cost")))
+    return made
+
+
+show(require(Action.SEE_OWN))

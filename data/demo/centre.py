@@ -28,6 +28,7 @@ from engine.services import rates, receipts, users
 from engine.usage import UsageBatch
 from engine.users import Person
 from ingest.keep import keep
+from ingest.sources.file import read_file
 
 CAPTURED = Path(__file__).parent / "captured" / "sacct.txt"
 Say = Callable[[str], None]
@@ -94,8 +95,7 @@ def _holds_something(tx: PostgresTransaction) -> bool:
 
 def _captured() -> list[UsageBatch]:
     """Jobs of a real Slurm 22.05 cluster, odd names and resized runs included."""
-    from ingest.sources.slurm_file import read_file
-    return [read_file(CAPTURED)]
+    return [replace(read_file(CAPTURED), origin="jobs captured from a real Slurm 22.05")]
 
 
 def _people(store: Store) -> Person:
