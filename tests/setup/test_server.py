@@ -87,6 +87,15 @@ def test_eight_at_once(home: Path) -> None:
     assert Server(home).processes() == []
 
 
+def test_eight_commands_at_once_with_none_running(home: Path) -> None:
+    """Eight commands find no installation: one database is made, and nothing runs afterwards."""
+    environment = {**os.environ, "COREHOURS_HOME": str(home)}
+    many = [subprocess.Popen([sys.executable, "-m", "commands", "migrate"], stdout=subprocess.PIPE, text=True,
+                             env=environment) for _ in range(8)]
+    assert {process.communicate(timeout=120)[0] for process in many} == {"The database is at 0001.\n"}
+    assert Server(home).processes() == []
+
+
 @pytest.mark.parametrize("whom", ["postmaster", "everybody"])
 def test_after_kill_9_it_starts_cleanly(home: Path, whom: str) -> None:
     server = Server(home)               # durable: what was committed is there again
