@@ -176,6 +176,10 @@ class UsageSource(Protocol):
     def name(self) -> str:
         """slurmrestd, sacct, file."""
 
+    @property
+    def origin(self) -> str:
+        """Its address, command line or file name; the same each time, without window and secrets."""
+
     def read(self, window: tuple[int, int] | None, progress: Progress) -> UsageBatch:
         """All that ran in `window` (Unix seconds [from, to), None for everything), whole or refused (BatchRefused)."""
 

@@ -236,7 +236,7 @@ def _usage(jobs: pl.DataFrame) -> pl.DataFrame:
         mem_used_from=pl.when(c("step_kib_s").is_not_null()).then(pl.lit("steps AveRSS × Elapsed")).otherwise(
             pl.lit("AllocTRES mem × ElapsedRaw")),
         detail=c("steps").is_not_null().cast(pl.Int16),
-    ).select(*USAGE_SCHEMA).cast(dict(USAGE_SCHEMA))
+    ).select(pl.col(name).cast(dtype) for name, dtype in USAGE_SCHEMA.items())
 
 
 def _count(n: int, noun: str) -> str:

@@ -90,3 +90,9 @@ class RunShelf(Shelf):
         """Up to when usage is complete, by cluster."""
         rows = self.rows("select cluster, complete_to from ingest_watermark order by cluster")
         return {row.cluster: row.complete_to for row in rows}
+
+    def last_window_of(self, seconds: int) -> datetime | None:
+        """When a window at least this long was last taken."""
+        row = self.one("select max(started_at) as at from ingest_run where state = 'taken'"
+                       " and extract(epoch from window_end - window_start) >= :seconds", seconds=seconds)
+        return row.at if row else None

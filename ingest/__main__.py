@@ -1,0 +1,91 @@
+"""The ingest worker: `python -m ingest --every 5m`, or once without. Any number may run; one works at a time.
+
+The timer only wakes it. SIGTERM ends it at once: an unfinished batch is rolled back and comes again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+import sqlalchemy as sa
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from data.postgres.schema import migrate
+from data.postgres.server import running
+from data.postgres.store import Store, connect
+from data.settings import Settings, load
+from engine.services.rates import ensure_default_cards
+from ingest.run import run_once
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+log = logging.getLogger("ingest")
+
+
+def main(words: list[str]) -> int:
+    """Exit code: 0 done or stopped, 1 when a single run was refused."""
+    parser = argparse.ArgumentParser(prog="python -m ingest", description="Ask Slurm for usage and keep it.")
+    parser.add_argument("--every", type=seconds, metavar="5m", help="again and again; without it once")
+    args = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s ingest: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _stop)
+    settings = load()
+    try:
+        with running(settings) as url:
+            return _work(url, settings, args.every)
+    except KeyboardInterrupt:
+        return 0
+
+
+def seconds(text: str) -> int:
+    """`90s`, `5m`, `1h`, `1d` as seconds."""
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time such as 90s, 5m or 1h")
+    return int(match[1]) * SECONDS[match[2]]
+
+
+def _work(url: str, settings: Settings, every: int | None) -> int:
+    engine = connect(url)
+    try:
+        migrate(engine)
+        store = Store(engine, settings)
+        store.run(ensure_default_cards)
+        if every is None:
+            return 0 if run_once(store) else 1
+        _again_and_again(store, every)
+        return 0
+    finally:
+        engine.dispose()
+
+
+def _again_and_again(store: Store, every: int) -> None:
+    """Run now and whenever the timer says so; a database that is away is waited for."""
+    wake = threading.Event()
+    timer = BackgroundScheduler(timezone="UTC", daemon=True)
+    timer.add_job(wake.set, "interval", seconds=every)
+    timer.start()
+    try:
+        while True:
+            try:
+                run_once(store)
+            except sa.exc.OperationalError as error:
+                log.error("the database does not answer: %s", str(error.orig).splitlines()[0])
+            wake.wait()
+            wake.clear()
+    finally:
+        timer.shutdown(wait=False)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""One run of the ingest: which window to ask for, the source or chain, keeping the batch, or writing down why not.
+
+A refused batch leaves the watermark where it is, so that the next run asks for the same time again. One run at a
+time, across machines: who finds another at work leaves at once. Rows arrive late, so windows overlap.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from data.postgres.store import PostgresTransaction, Store
+from engine.errors import BatchRefused
+from engine.ports import Progress as Share
+from engine.ports import UsageSource
+from engine.usage import UsageBatch
+from ingest.chain import configured
+from ingest.keep import Kept, Progress, keep, refuse, silent
+
+log = logging.getLogger("ingest")
+
+HOUR = 3600
+DAY = 24 * HOUR
+OVERLAP = 48 * HOUR             # rows of the last two days may still come or change
+WIDE, WIDE_EVERY = 35 * DAY, 7 * DAY
+TURN = 0x696E6773               # the advisory lock of a scheduled run
+FIRST = 1                       # Unix second; 0 means "not set" to slurmrestd
+
+
+def run_once(store: Store) -> Kept | None:
+    """Ask the configured chain for what is due and keep it; None when it was refused or another run is at work."""
+    with _turn(store) as mine:
+        if not mine:
+            log.info("another run is at work")
+            return None
+        try:
+            kept, batch = take(store, configured(store.settings), store.read(due))
+        except BatchRefused as refusal:
+            log.error("refused: %s", refusal.detail)
+            return None
+        log.info("taken from %s: %d jobs, %d new, %d changed, %d rejected", batch.source, kept.jobs, kept.new, kept.changed,
+                 len(batch.rejected))
+        return kept
+
+
+def take(store: Store, source: UsageSource, window: tuple[int, int] | None, reading: Share = lambda _: None,
+         keeping: Progress = silent, actor: str = "ingest") -> tuple[Kept, UsageBatch]:
+    """Read `window` from `source` and keep it. A refused batch becomes a run that says why, and is raised again."""
+    try:
+        batch = source.read(window, reading)
+    except BatchRefused as refusal:
+        refuse(store, source.name, source.origin, refusal.detail, window, actor=actor)
+        raise
+    batch = replace(batch, window=window) if batch.source != "file" else _within(batch, window)
+    return keep(store, batch, keeping, actor), batch
+
+
+def due(tx: PostgresTransaction) -> tuple[int, int]:
+    """The window to ask for: from before the watermark until now; everything when there is none yet."""
+    now, marks = int(tx.now.timestamp()), tx.runs.watermarks()
+    of_this = [marks[tx.settings.slurm_cluster]] if tx.settings.slurm_cluster in marks else list(marks.values())
+    if not of_this or (tx.settings.slurm_cluster and tx.settings.slurm_cluster not in marks):
+        return FIRST, now
+    start = int(min(of_this).timestamp()) - OVERLAP
+    wide = tx.runs.last_window_of(WIDE)
+    if wide is None or now - int(wide.timestamp()) >= WIDE_EVERY:
+        start = min(start, now - WIDE)
+    return max(start, FIRST), now
+
+
+def _within(batch: UsageBatch, window: tuple[int, int] | None) -> UsageBatch:
+    """Of a file, the runs that were there in the window, as sacct chooses them."""
+    if window is None:
+        return batch
+    usage = batch.usage.filter((batch.usage["submit_at"] < window[1])
+                               & (batch.usage["end_at"].fill_null(window[1]) >= window[0]))
+    left = len(batch.usage) - len(usage)
+    return replace(batch, usage=usage, notes=(*batch.notes, f"{left} runs outside the asked time left out.") if left else batch.notes)
+
+
+@contextmanager
+def _turn(store: Store) -> Iterator[bool]:
+    """True for the one run that may work. The lock is the connection's, so that it dies with its process."""
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        mine = bool(connection.execute(sa.text("select pg_try_advisory_lock(:turn)"), {"turn": TURN}).scalar_one())
+        try:
+            yield mine
+        finally:
+            if mine:
+                connection.execute(sa.text("select pg_advisory_unlock(:turn)"), {"turn": TURN})
