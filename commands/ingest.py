@@ -91,7 +91,7 @@ def _told(kept: Kept, batch: UsageBatch) -> str:
 
 
 class _Bar:
-    """A bar on stderr: reading, then what keeping does."""
+    """A bar on stderr, for reading and then for keeping."""
 
     def __init__(self, shown: bool) -> None:
         self.shown, self.drawn = shown, ""
@@ -99,8 +99,8 @@ class _Bar:
     def reading(self, share: float) -> None:
         self._draw("Reading", share)
 
-    def keeping(self, what: str, done: int, total: int) -> None:
-        self._draw(what, done / total if total else 1.0)
+    def keeping(self, share: float) -> None:
+        self._draw("Keeping", share)
 
     def clear(self) -> None:
         if self.drawn:
@@ -108,7 +108,7 @@ class _Bar:
 
     def _draw(self, what: str, share: float) -> None:
         full = round(share * 30)
-        text = f"\r{what:<10} {'█' * full}{'░' * (30 - full)} {share:4.0%}"
+        text = f"\r{what} {'█' * full}{'░' * (30 - full)} {share:4.0%}"
         if self.shown and text != self.drawn:
             self.drawn = text
             sys.stderr.write(text)

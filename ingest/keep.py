@@ -6,7 +6,7 @@ commit, and when it cannot be written the batch stands all the same and a later 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from data.postgres.shelves.runs import Counts
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import DomainError
+from engine.ports import Progress
 from engine.revisions import MATCH_SCHEMA, decide, facts, one_row_a_run
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
 
 TURN = 0x6B656570               # the advisory lock of whoever keeps a batch
-Progress = Callable[[str, int, int], None]      # what is done, how many rows so far, of how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,15 @@ class Kept:
     notes: tuple[str, ...] = ()
 
 
-def silent(_what: str, _done: int, _total: int) -> None:
+def silent(_share: float) -> None:
     """Progress nobody asked for."""
 
 
 def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, actor: str = "ingest") -> Kept:
-    """Keep `batch`, priced, and say what was new. A DomainError means nothing was kept, and its run is `refused`."""
+    """Keep `batch`, priced, and say what was new; `progress` is told the share that is written.
+
+    A DomainError means nothing was kept, and its run is `refused`.
+    """
     with _turn(store):
         run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor)
         try:
@@ -99,7 +102,6 @@ def _kept(store: Store, batch: UsageBatch, run_id: int, progress: Progress, acto
 
 def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress, match: bool) -> Kept:
     told = one_row_a_run(batch.usage)
-    progress("Matching", 0, len(told))
     tx.usage.take_turn()
     new, known = _decided(tx, told, match)
     _make_payers(tx, [new, known])
@@ -128,7 +130,7 @@ def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Prog
     """Price and write new runs; returns their facts."""
     priced = price(new, tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book())
     if not new.is_empty():
-        tx.usage.add(priced, run_id, lambda done: progress("Storing", done, len(new)))
+        tx.usage.add(priced, run_id, lambda done: progress(done / len(new)))
     return facts(priced)
 
 

@@ -15,11 +15,10 @@ import sqlalchemy as sa
 
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import BatchRefused
-from engine.ports import Progress as Share
-from engine.ports import UsageSource
+from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
 from ingest.chain import configured
-from ingest.keep import Kept, Progress, keep, refuse, silent
+from ingest.keep import Kept, keep, refuse
 
 log = logging.getLogger("ingest")
 
@@ -47,8 +46,8 @@ def run_once(store: Store) -> Kept | None:
         return kept
 
 
-def take(store: Store, source: UsageSource, window: tuple[int, int] | None, reading: Share = lambda _: None,
-         keeping: Progress = silent, actor: str = "ingest") -> tuple[Kept, UsageBatch]:
+def take(store: Store, source: UsageSource, window: tuple[int, int] | None, reading: Progress = lambda _: None,
+         keeping: Progress = lambda _: None, actor: str = "ingest") -> tuple[Kept, UsageBatch]:
     """Read `window` from `source` and keep it. A refused batch becomes a run that says why, and is raised again."""
     try:
         batch = source.read(window, reading)
@@ -79,7 +78,8 @@ def _within(batch: UsageBatch, window: tuple[int, int] | None) -> UsageBatch:
     usage = batch.usage.filter((batch.usage["submit_at"] < window[1])
                                & (batch.usage["end_at"].fill_null(window[1]) >= window[0]))
     left = len(batch.usage) - len(usage)
-    return replace(batch, usage=usage, notes=(*batch.notes, f"{left} runs outside the asked time left out.") if left else batch.notes)
+    notes = (f"{left} runs outside the asked time left out.",) if left else ()
+    return replace(batch, usage=usage, notes=batch.notes + notes)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from engine.errors import BatchRefused
 from engine.ports import Progress
@@ -54,4 +54,4 @@ class FileSource:
             return file.read(2) == GZIP
 
     def _open(self, packed: bool) -> IO[bytes]:
-        return gzip.open(self.path, "rb") if packed else self.path.open("rb")
+        return cast(IO[bytes], gzip.open(self.path, "rb")) if packed else self.path.open("rb")
