@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-NAMES = ("payment.started", "checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
+NAMES = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
          "inbox.applying", "inbox.applied", "inbox.processed")
 
 

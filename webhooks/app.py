@@ -42,6 +42,9 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
+    for route in app.routes:
+        if isinstance(route, Route):
+            metrics.expect(route.path, route.methods or ())
     return app
 
 

@@ -48,4 +48,4 @@ def _checkout(sidecar: Sidecar, payment: Payment, back: str) -> Payment:
 
 def receipt_url(sidecar: Sidecar, payment: Payment) -> str:
     """The dashboard's page of the receipt that is being paid."""
-    return f"{sidecar.settings.dashboard_url.rstrip('/')}/receipt?receipt={quote(payment.receipt_id)}"
+    return f"{sidecar.settings.dashboard_url.rstrip('/')}/receipt?id={quote(payment.receipt_id)}"

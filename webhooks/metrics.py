@@ -38,6 +38,12 @@ class Metrics:
             self.payments.labels(provider, str(step))
         self.unapplied.labels(provider)
 
+    def expect(self, route: str, methods: Iterable[str]) -> None:
+        """Show a route before it was asked for."""
+        self.seconds.labels(route)
+        for method in methods:
+            self.requests.labels(route, method, "200")
+
     def applied(self, provider: str, step: Step) -> None:
         """Count an event that was applied."""
         self.payments.labels(provider, str(step)).inc()

@@ -28,7 +28,7 @@ def test_a_receipt_is_paid_through_the_hosted_checkout(
     assert token
     answer = requests.post(f"{sidecar.url}/dummy/checkout", data={"token": token[1], "action": "pay"}, timeout=10,
                            allow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"http://localhost:8501/receipt?receipt={receipt.id}")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"http://localhost:8501/receipt?id={receipt.id}")
 
     wait_until(lambda: books.status(receipt) == "paid", "paid")
     assert books.ledger() == {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}

@@ -1,0 +1,94 @@
+"""Payments on the command line: what was asked for, what providers told us, and applying an event again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import datetime
+
+from commands.installation import installation
+from commands.output import table
+from data.postgres.shelves.inbox import InboxRow
+from data.postgres.store import PostgresTransaction
+from engine.errors import NotFound
+from engine.money import amount_text
+from engine.payments import Payment
+
+HELP = "payments: list, inbox (what providers told us), replay ID"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `payments`."""
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    listing = verbs.add_parser("list", help="the newest payments")
+    inbox = verbs.add_parser("inbox", help="the newest webhook events and what became of them")
+    inbox.add_argument("--state", choices=["received", "processing", "processed", "failed"])
+    inbox.add_argument("--body", action="store_true", help="with what came, byte for byte")
+    for verb in (listing, inbox):
+        verb.add_argument("--most", type=int, default=100, help="how many (default %(default)s)")
+    replay = verbs.add_parser("replay", help="apply an event again; money that was posted is not posted twice")
+    replay.add_argument("id", type=int, help="its number in the inbox")
+    for verb in (listing, inbox, replay):
+        verb.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    with installation() as store:
+        if args.verb == "list":
+            _list_payments(store.read(lambda tx: tx.payments.all(args.most)), args.json)
+        elif args.verb == "inbox":
+            _list_events(store.read(lambda tx: tx.inbox.newest(args.most, args.state)), args)
+        else:
+            event = store.run(lambda tx: _replay(tx, args.id), actor="operator")
+            print(json.dumps(_event(event)) if args.json else f"Event {event.id} is due; a running sidecar applies it now.")
+    return 0
+
+
+def _replay(tx: PostgresTransaction, number: int) -> InboxRow:
+    if not tx.inbox.replay(number):
+        raise NotFound(f"No event {number} can be replayed: it is not in the inbox, or a sidecar has it in hand.")
+    tx.audit.record("inbox.replayed", f"inbox:{number}")
+    event = tx.inbox.get(number)
+    assert event is not None
+    return event
+
+
+def _list_payments(payments: list[Payment], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_payment(payment) for payment in payments]))
+        return
+    rows = [(payment.reference, payment.provider, payment.status, amount_text(payment.amount_micro, payment.currency),
+             payment.currency, _utc(payment.created_at), payment.receipt_id) for payment in payments]
+    print(table(("Reference", "Provider", "State", "Amount", "", "Started", "Receipt"), rows, right=(3,))
+          if rows else "No payment yet.")
+
+
+def _list_events(events: list[InboxRow], args: argparse.Namespace) -> None:
+    if args.json:
+        bodies = [{"body": event.body.decode("utf-8", "replace")} if args.body else {} for event in events]
+        print(json.dumps([_event(event) | body for event, body in zip(events, bodies, strict=True)]))
+        return
+    rows = [(event.id, _utc(event.received_at), event.provider, event.event_key, event.kind, event.state, event.attempts,
+             event.outcome[:90]) for event in events]
+    print(table(("Id", "Came", "Provider", "Event", "Kind", "State", "Tries", "Outcome"), rows, right=(0, 6))
+          if rows else "The inbox is empty.")
+    if args.body:
+        print("\n".join(f"\n{event.id}: {event.body.decode('utf-8', 'replace')}" for event in events))
+
+
+def _payment(payment: Payment) -> dict[str, object]:
+    return {"reference": payment.reference, "receipt_id": payment.receipt_id, "provider": payment.provider,
+            "livemode": payment.livemode, "amount_micro": payment.amount_micro, "currency": payment.currency,
+            "status": str(payment.status), "created_by": payment.created_by, "created_at": _utc(payment.created_at),
+            "expires_at": _utc(payment.expires_at), "settled_at": _utc(payment.settled_at)}
+
+
+def _event(event: InboxRow) -> dict[str, object]:
+    return {"id": event.id, "provider": event.provider, "livemode": event.livemode, "event": event.event_key,
+            "kind": event.kind, "state": event.state, "attempts": event.attempts, "received_at": _utc(event.received_at),
+            "processed_at": _utc(event.processed_at), "due_at": _utc(event.due_at), "outcome": event.outcome}
+
+
+def _utc(instant: datetime | None) -> str | None:
+    return instant.isoformat(timespec="seconds").replace("+00:00", "Z") if instant else None
