@@ -103,7 +103,7 @@ def drill_bar(dig: Dig, found: pl.DataFrame, rows: Sequence[int]) -> None:
         if row:
             st.markdown(f"**{plain(row['name'])}** :gray[in {row['month']:%b %Y}]", width="content")
         else:
-            st.markdown(":gray[Select a row to open it]", width="content")
+            st.markdown(":gray[:small[Select a row to open it]]", width="content")
         for name in DIMENSIONS:
             if name not in dig.only and name != dig.by:
                 deeper = Dig(name, row["month"] if row else None, opened)

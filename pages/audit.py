@@ -6,8 +6,8 @@ import polars as pl
 import streamlit as st
 
 from dashboard import access, actions, audit_words, exports, reads_finance, reads_operations, tables, words
+from dashboard.reads_operations import AuditFilter, AuditLine
 from dashboard.words import count, moment, plain
-from data.postgres.shelves.operations_reads import AuditFilter, AuditLine
 from engine.users import Action
 
 access.require(Action.SEE_AUDIT)
@@ -142,7 +142,7 @@ if not page.lines:
 
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     tables.sums(count(page.entries, "entry", "entries"))
-    st.markdown(":gray[Select a row to read it whole]", width="content")
+    st.markdown(":gray[:small[Select a row to read it whole]]", width="content")
 picked = tables.table(
     pl.DataFrame({"id": [str(line.id) for line in page.lines], "at": [moment(line.at, page.now) for line in page.lines],
                   "actor": [line.actor for line in page.lines], "action": [line.action for line in page.lines],

@@ -52,7 +52,7 @@ with tables.card("Not billed yet"):
     with st.container(horizontal=True, vertical_alignment="center"):
         chosen = st.date_input("Jobs that ended up to", upto, max_value=today, key=f"upto_{upto}", width=180, format="YYYY-MM-DD",
                                label_visibility="collapsed", help="The last day that is billed")
-        st.markdown(":gray[is the last day billed]", width="content")
+        st.markdown(":gray[:small[is the last day billed]]", width="content")
     if isinstance(chosen, date) and chosen != upto:
         st.query_params["upto"] = chosen.isoformat()
         st.rerun()
@@ -71,7 +71,7 @@ with tables.card("Not billed yet"):
         names = [queue["payer"][row] for row in picked]
         if may_bill:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{count(len(names), 'payer')}** :gray[selected]" if names else ":gray[Select payers to bill only them]",
+                st.markdown(f"**{count(len(names), 'payer')}** :gray[selected]" if names else ":gray[:small[Select payers to bill only them]]",
                             width="content")
                 some = st.button("Create receipts…" if len(names) != 1 else "Create receipt…", icon=":material/receipt:",
                                  disabled=not names, key="bill_selected")
@@ -103,7 +103,7 @@ with left, tables.card("Receipts"):
             key=f"receipts_{shown}", select="single-row", alt="Receipts", height=9 * tables.ROW_HEIGHT)
         row = listed[picked[0]] if picked else None
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{row[1]}**" if row else ":gray[Select a receipt]", width="content")
+            st.markdown(f"**{row[1]}**" if row else ":gray[:small[Select a receipt to act on it]]", width="content")
             if st.button("Open", icon=":material/open_in_new:", disabled=row is None, key="open") and row:
                 st.switch_page("pages/receipt.py", query_params={"id": row[0]})
             if shown == "open":
