@@ -43,9 +43,10 @@ class Settings(BaseSettings):
     payment_provider: str = "dummy"
 
     slurm_cluster: str = ""
-    slurmrestd_url: str = ""
-    slurmrestd_user: str = ""
-    slurmrestd_token: SecretStr | None = None
+    slurmrestd_url: str = Field("", validation_alias=AliasChoices("COREHOURS_SLURMRESTD_URL", "SLURMRESTD_URL"))
+    slurmrestd_user: str = Field("", validation_alias=AliasChoices("COREHOURS_SLURMRESTD_USER", "SLURMRESTD_USER"))
+    slurmrestd_token: SecretStr | None = Field(         # SLURM_JWT is where Slurm's own tools look
+        None, validation_alias=AliasChoices("COREHOURS_SLURMRESTD_TOKEN", "SLURMRESTD_TOKEN", "SLURM_JWT"))
     sacct: str = "sacct"
     usage_file: str = ""
     usage_promise_minutes: int = Field(60, ge=1)    # older than this, the freshness badge turns orange
@@ -73,6 +74,8 @@ class Settings(BaseSettings):
             if missing:
                 raise ValueError("production needs " + ", ".join(
                     "DATABASE_URL" if name == "database_url" else f"COREHOURS_{name.upper()}" for name in missing))
+            if len(self.audit_key or "") < 16:
+                raise ValueError("COREHOURS_AUDIT_KEY needs at least 16 characters in production, best from: openssl rand -hex 32")
             if self.payment_provider == "dummy":
                 raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER")
         return self
