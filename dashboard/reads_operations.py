@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from dashboard.connection import store
-from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Published, RunLine, Watermark
+from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Published, RunLine, Someone, Watermark
 from data.postgres.store import PostgresTransaction
 from engine.audit import AuditEntry, Verification, verify
 from engine.rates import Policy, RateCard, cards_frame
@@ -179,6 +179,11 @@ def tier_change(payer: str, tier: str) -> TierChange:
         return TierChange(len(usage), int(usage["cost_micro"].sum()), int(priced["cost_micro"].sum()),
                           book[0].currency if book else "")
     return store().read(read)
+
+
+def people() -> tuple[datetime, list[Someone]]:
+    """(now, everybody who can sign in)."""
+    return store().read(lambda tx: (tx.now, tx.operations_reads.people()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,19 @@ class Published:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Someone:
+    """A person who can sign in, with when they last clicked."""
+
+    name: str
+    role: str
+    payer: str
+    projects: tuple[str, ...]
+    created_at: datetime
+    disabled_at: datetime | None
+    seen_at: datetime | None
+
+
 class OperationsReadsShelf(Shelf):
     """Lists for people who run the centre."""
 
@@ -145,6 +158,14 @@ class OperationsReadsShelf(Shelf):
         """Who published each card, by the card's name."""
         return {row.name: Published(row.published_by, row.published_at)
                 for row in self.rows("select name, published_by, published_at from rate_card")}
+
+    def people(self) -> list[Someone]:
+        """Everybody who can or could sign in, by name."""
+        rows = self.rows("""
+            select u.name, u.role, u.payer, u.created_at, u.disabled_at, (select max(seen_at) from app_session s where s.user_id = u.id)
+              as seen_at, array(select project from project_lead l where l.user_id = u.id order by 1) as projects
+            from app_user u order by u.name""")
+        return [Someone(row.name, row.role, row.payer, tuple(row.projects), row.created_at, row.disabled_at, row.seen_at) for row in rows]
 
     def audit_count(self, only: AuditFilter) -> int:
         """How many entries match."""
