@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 import requests
+import uvicorn
+from pydantic import SecretStr
 
 from data.postgres.invariants import INVARIANTS, violations
 from data.postgres.store import PostgresTransaction, Store
@@ -26,6 +29,7 @@ from engine.policy import OPERATOR
 from engine.receipts import Receipt
 from engine.services.payments import start_payment
 from engine.services.receipts import create_receipt
+from webhooks.app import make_app
 from webhooks.providers import signing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,16 +39,57 @@ _numbers = count(1)
 
 
 @dataclass
-class SidecarProcess:
-    """One `python -m webhooks`, started and killed as a test likes."""
+class Door:
+    """Where a sidecar listens."""
 
-    env: dict[str, str]
-    port: int = field(default_factory=lambda: free_port())
-    process: subprocess.Popen[str] | None = None
+    port: int = field(default_factory=lambda: free_port(), kw_only=True)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def post(self, body: bytes, header: str | bytes | None = None, provider: str = "dummy") -> requests.Response:
+        """Deliver a webhook, rightly signed unless `header` says otherwise."""
+        header = signed(body) if header is None else header
+        return requests.post(f"{self.url}/webhooks/{provider}", data=body, timeout=20, headers={"Dummy-Signature": header})
+
+    def metrics(self) -> str:
+        """What Prometheus reads."""
+        return requests.get(f"{self.url}/metrics", timeout=10).text
+
+
+@dataclass
+class SidecarThread(Door):
+    """The same application served by uvicorn in a thread of the test: quick to start, cannot be killed."""
+
+    store: Store
+    server: uvicorn.Server | None = None
+    thread: threading.Thread | None = None
+
+    def start(self, **knobs: object) -> SidecarThread:
+        """Serve, with some settings other than the usual."""
+        secret = SecretStr(str(knobs.pop("secret", SECRET)))
+        settings = self.store.settings.model_copy(update={"dummy_webhook_secret": secret, "sidecar_url": self.url, **knobs})
+        app = make_app(settings, Store(self.store.engine, settings), self.url)
+        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="warning", access_log=False))
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        wait_until(lambda: self.server and self.server.started, "the sidecar serves")
+        return self
+
+    def stop(self) -> None:
+        """End it."""
+        if self.server and self.thread:
+            self.server.should_exit = True
+            self.thread.join(10)
+
+
+@dataclass
+class SidecarProcess(Door):
+    """One `python -m webhooks`, started and killed as a test likes."""
+
+    env: dict[str, str]
+    process: subprocess.Popen[str] | None = None
 
     def start(self, **more: str) -> SidecarProcess:
         """Start it and wait until it answers."""
@@ -77,11 +122,6 @@ class SidecarProcess:
             self.process.kill()
             said, _ = self.process.communicate()
         return said
-
-    def post(self, body: bytes, header: str | None = None, provider: str = "dummy") -> requests.Response:
-        """Deliver a webhook, rightly signed unless `header` says otherwise."""
-        header = signed(body) if header is None else header
-        return requests.post(f"{self.url}/webhooks/{provider}", data=body, timeout=20, headers={"Dummy-Signature": header})
 
 
 def free_port() -> int:
@@ -132,9 +172,11 @@ def new_sidecar(sidecar_env: dict[str, str]) -> Iterator[Callable[[], SidecarPro
 
 
 @pytest.fixture
-def sidecar(new_sidecar: Callable[[], SidecarProcess]) -> SidecarProcess:
-    """A sidecar that runs."""
-    return new_sidecar().start()
+def sidecar(store: Store) -> Iterator[SidecarThread]:
+    """A sidecar that runs, in a thread."""
+    one = SidecarThread(store)
+    yield one.start()
+    one.stop()
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import psycopg
 import requests
 import sqlalchemy as sa
 
-from tests.payments.conftest import SECRET, Books, SidecarProcess, event, signed, wait_until
+from tests.payments.conftest import SECRET, Books, SidecarProcess, SidecarThread, event, signed, wait_until
 
 
-def test_forged_events_are_refused_and_not_stored(sidecar: SidecarProcess, books: Books) -> None:
+def test_forged_events_are_refused_and_not_stored(sidecar: SidecarThread, books: Books) -> None:
     """Another secret, another body, no header, nonsense, too old, too young: 401 each, and the receipt stays pending."""
     receipt = books.receipt_of("alice")
     body = event(books.payment_of(receipt).reference)
@@ -23,15 +23,16 @@ def test_forged_events_are_refused_and_not_stored(sidecar: SidecarProcess, books
                f"t={now},v1=", signed(body).replace("v1=", "v0="), signed(body, shift=-301), signed(body, shift=302),
                f"t={now},{signed(body)}", "t=١٢,v1=" + "0" * 64]
     for header in headers:
-        answer = sidecar.post(body, header=header.encode("utf-8"))  # type: ignore[arg-type]
+        answer = sidecar.post(body, header=header.encode())
         assert (answer.status_code, answer.json()["error"]) == (401, "bad_signature"), header
     assert requests.post(f"{sidecar.url}/webhooks/dummy", data=body, timeout=10).status_code == 401
     assert books.inbox() == [] and books.status(receipt) == "pending"
-    assert f'webhook_events_total{{provider="dummy",result="forged"}} {len(headers) + 1}.0' in metrics(sidecar)
+    assert f'webhook_events_total{{provider="dummy",result="forged"}} {len(headers) + 1}.0' in sidecar.metrics()
 
 
-def test_both_secrets_hold_while_rotating(new_sidecar: Callable[[], SidecarProcess]) -> None:
-    sidecar = new_sidecar().start(COREHOURS_DUMMY_WEBHOOK_SECRET=f"next-secret, {SECRET}")
+def test_both_secrets_hold_while_rotating(sidecar: SidecarThread) -> None:
+    sidecar.stop()
+    sidecar.start(secret=f"next-secret, {SECRET}")
     for secret in ("next-secret", SECRET):
         body = event("TXN_NOBODYKNOWSTHIS1")
         assert sidecar.post(body, header=signed(body, secret)).json() == {"status": "stored"}
@@ -66,7 +67,7 @@ UNREADABLE = [
 ]
 
 
-def test_unreadable_events_are_refused_though_signed(sidecar: SidecarProcess, books: Books) -> None:
+def test_unreadable_events_are_refused_though_signed(sidecar: SidecarThread, books: Books) -> None:
     for body in UNREADABLE:
         answer = sidecar.post(body)
         assert (answer.status_code, answer.json()["error"]) == (400, "bad_event"), body[:80]
@@ -75,7 +76,7 @@ def test_unreadable_events_are_refused_though_signed(sidecar: SidecarProcess, bo
     assert sidecar.post(changed()).json() == {"status": "stored"}
 
 
-def test_a_body_over_the_cap_is_not_read(sidecar: SidecarProcess, books: Books) -> None:
+def test_a_body_over_the_cap_is_not_read(sidecar: SidecarThread, books: Books) -> None:
     """By its declared length, and by what really comes when it declares none."""
     assert sidecar.post(event("TXN_X", id="e" * 70_000)).status_code == 413
     body = b"x" * 65_537
@@ -88,16 +89,16 @@ def test_a_body_over_the_cap_is_not_read(sidecar: SidecarProcess, books: Books) 
     assert line.getresponse().status == 413, "answered before a byte of it was sent"
     assert books.inbox() == []
     assert sidecar.post(event("TXN_FITS", id="e" * 100)).status_code == 200
-    assert 'webhook_events_total{provider="dummy",result="oversized"} 3.0' in metrics(sidecar)
+    assert 'webhook_events_total{provider="dummy",result="oversized"} 3.0' in sidecar.metrics()
 
 
-def test_unknown_providers_and_methods_do_not_exist(sidecar: SidecarProcess) -> None:
+def test_unknown_providers_and_methods_do_not_exist(sidecar: SidecarThread) -> None:
     assert sidecar.post(event("TXN_X"), provider="stripe").status_code == 404
     assert requests.get(f"{sidecar.url}/webhooks/dummy", timeout=10).status_code == 405
     assert requests.get(f"{sidecar.url}/webhooks/dummy/../../etc/passwd", timeout=10).status_code == 404
 
 
-def test_without_a_database_the_door_says_so_at_once(sidecar: SidecarProcess, books: Books, database_url: str) -> None:
+def test_without_a_database_the_door_says_so_at_once(sidecar: SidecarThread, books: Books, database_url: str) -> None:
     """503 in well under a second, so that the provider comes again; when the database is back the event is taken."""
     receipt = books.receipt_of("alice")
     body = event(books.payment_of(receipt).reference)
@@ -109,7 +110,7 @@ def test_without_a_database_the_door_says_so_at_once(sidecar: SidecarProcess, bo
         ready = requests.get(f"{sidecar.url}/readyz", timeout=10)
         assert ready.status_code == 503 and "does not answer" in ready.json()["reasons"][0]
         assert requests.get(f"{sidecar.url}/healthz", timeout=10).status_code == 200
-        assert "database_up 0.0" in metrics(sidecar)
+        assert "database_up 0.0" in sidecar.metrics()
     wait_until(lambda: sidecar.post(body).status_code == 200, "taken again")
     wait_until(lambda: books.status(receipt) == "paid", "paid")
     assert requests.get(f"{sidecar.url}/readyz", timeout=10).json() == {"ready": True, "reasons": []}
@@ -136,16 +137,15 @@ class no_connections:
                 connection.execute(statement.encode())
 
 
-def test_a_sidecar_without_tables_is_not_ready(new_sidecar: Callable[[], SidecarProcess], database_url: str) -> None:
-    sidecar = new_sidecar().start()
+def test_a_sidecar_without_tables_is_not_ready(sidecar: SidecarThread, database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("update alembic_version set version_num = '0000'")
     ready = requests.get(f"{sidecar.url}/readyz", timeout=10)
     assert ready.status_code == 503 and "./corehours migrate" in ready.json()["reasons"][0]
 
 
-def test_every_series_is_there_from_the_start(sidecar: SidecarProcess) -> None:
-    text = metrics(sidecar)
+def test_every_series_is_there_from_the_start(sidecar: SidecarThread) -> None:
+    text = sidecar.metrics()
     for series in ('webhook_events_total{provider="dummy",result="forged"} 0.0', "inbox_waiting 0.0",
                    'payments_total{provider="dummy",result="succeeded"} 0.0', 'unapplied_total{provider="dummy"} 0.0',
                    "usage_complete_age_seconds NaN", "sign_in_failures 0.0", "database_up 1.0",
@@ -157,15 +157,10 @@ def test_every_series_is_there_from_the_start(sidecar: SidecarProcess) -> None:
 def test_the_request_log_is_json_and_holds_no_secret(new_sidecar: Callable[[], SidecarProcess]) -> None:
     sidecar = new_sidecar().start()
     answer = requests.get(f"{sidecar.url}/dummy/checkout?token=very-secret", timeout=10)
-    metrics(sidecar)
+    sidecar.metrics()
     said = sidecar.stop()
     assert "very-secret" not in said and SECRET not in said and "/metrics" not in said
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     [line] = [line for line in lines if line["event"] == "request"]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/dummy/checkout", 404)
     assert line["request_id"] == answer.headers["x-request-id"]
-
-
-def metrics(sidecar: SidecarProcess) -> str:
-    """What Prometheus reads."""
-    return requests.get(f"{sidecar.url}/metrics", timeout=10).text

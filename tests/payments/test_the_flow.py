@@ -9,7 +9,7 @@ import requests
 
 from engine.policy import OPERATOR
 from engine.services.payments import start_payment
-from tests.payments.conftest import Books, SidecarProcess, event, wait_until
+from tests.payments.conftest import Books, SidecarProcess, SidecarThread, event, wait_until
 
 
 def test_a_receipt_is_paid_through_the_hosted_checkout(
@@ -36,7 +36,7 @@ def test_a_receipt_is_paid_through_the_hosted_checkout(
     assert requests.get(started.url, timeout=10, allow_redirects=False).headers["location"].endswith(receipt.id)
 
 
-def test_the_same_event_twice_pays_once(sidecar: SidecarProcess, books: Books) -> None:
+def test_the_same_event_twice_pays_once(sidecar: SidecarThread, books: Books) -> None:
     receipt = books.receipt_of("alice")
     body = event(books.payment_of(receipt).reference)
     assert sidecar.post(body).json() == {"status": "stored"}
