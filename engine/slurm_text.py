@@ -36,6 +36,7 @@ class TextReader:
     where: str
     next_line: int = 2
     rejected: list[Rejection] = field(default_factory=list)
+    broken: list[tuple[int, str]] = field(default_factory=list)    # line and raw id of job rows among the rejected
     texts: dict[int, str] = field(default_factory=dict)       # of rows that span lines, for later rejections
     notes: list[str] = field(default_factory=list)
     joined: int = 0
@@ -215,7 +216,17 @@ class _Odd:
         text = "\n".join(self._line(n)[:KEPT_TEXT] for n in range(i, min(end, i + 50)))
         self.reader.rejected.append(Rejection(self.first + i, why, text[:KEPT_TEXT]))
         self.good[i:end] = False
+        if raw_id := self._raw_id(i):
+            self.reader.broken.append((self.first + i, raw_id))
         return end
+
+    def _raw_id(self, i: int) -> str:
+        """The raw job id at the beginning of a rejected line, where it can be told and is no step's; else nothing."""
+        header = self.reader.header
+        at = header.position("JobIDRaw") if header.position("JobIDRaw") is not None else header.position("JobID")
+        pieces = self._line(i).split(header.separator)
+        known = at is not None and at < header.leading and at < len(pieces) and pieces[at].isdigit()
+        return pieces[at] if known and at is not None else ""
 
     def _line(self, n: int) -> str:
         return self.data[self.starts[n]:self.ends[n] - 1].decode()

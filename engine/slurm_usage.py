@@ -14,7 +14,7 @@ import polars as pl
 
 from engine import slurm_values as values
 from engine.slurm_columns import READ
-from engine.usage import ENDED_STATES, USAGE_SCHEMA, Rejection
+from engine.usage import ENDED_STATES, USAGE_SCHEMA, Rejection, empty_usage
 
 MOST_REJECTIONS = 10_000
 Texts = Callable[[list[int]], dict[int, str]]
@@ -28,6 +28,7 @@ _JOB = {
 }
 _STEP = {"line": pl.Int64(), "key": pl.String(), "cpu_ms": pl.Int64(), "rss_kib": pl.Int64(), "elapsed": pl.Int64(),
          "bad": pl.Boolean()}
+_SUMS = {"step_ms": pl.Int64(), "step_kib_s": pl.Int64(), "bad_step": pl.Int64(), "steps": pl.UInt32()}
 
 
 @dataclass(slots=True)
@@ -76,52 +77,66 @@ class UsageBuilder:
             if len(self.bad) < MOST_REJECTIONS:
                 self.bad.setdefault(line, reason)
 
+    def broken(self, line: int, raw_id: str) -> None:
+        """A job row that could not even be taken apart: the steps after it are not those of an earlier run."""
+        row = {"line": line, "key": raw_id, "bad": True}
+        self._jobs.append(pl.DataFrame([row], schema=_JOB))
+
     def finish(self, texts: Texts) -> pl.DataFrame:
         """The usage frame. `texts` gives the text of lines, for the rejections."""
-        jobs = pl.concat([pl.DataFrame(schema=_JOB), *self._jobs])
-        self._jobs.clear()
-        jobs = self._without_repeats(self._with_steps(jobs))
-        self._remark(jobs)
-        found = texts(sorted(self.bad)) if self.bad else {}
-        self.rejected += [Rejection(line, why, found.get(line, "")[:2000]) for line, why in self.bad.items()]
-        self.rejected.sort(key=lambda one: one.line)
-        return _usage(jobs)
+        has_steps, sums = bool(self._steps), self._sums()
+        frames = [empty_usage()]
+        hidden = 0
+        while self._jobs:                                # one by one, so that they need not lie in memory twice
+            jobs = self._good(self._jobs.pop(0), sums)
+            hidden += len(jobs.filter(_no_cpu_seen()))
+            frames.append(_usage(jobs))
+        if hidden and not has_steps:
+            self.notes.append(f"{_count(hidden, 'run')} without steps and with TotalCPU 0: sacct -X hides it; "
+                              "ask without -X to bill CPU by use.")
+        self._explain(texts)
+        return self._without_repeats(pl.concat(frames))
 
-    def _with_steps(self, jobs: pl.DataFrame) -> pl.DataFrame:
-        """Good jobs with what their steps add up to: step_ms, step_kib_s, step_count, rss_count (null without steps)."""
-        steps = pl.concat([pl.DataFrame(schema=_STEP), *self._steps]).sort("line")
+    def _sums(self) -> pl.DataFrame:
+        """By run (the line of its job) what its steps add up to; steps without a job are set aside."""
+        if not self._steps:
+            return pl.DataFrame(schema={"run": pl.Int64(), **_SUMS})
+        steps = pl.concat(self._steps).sort("line")
         self._steps.clear()
-        runs = jobs.select("line", "key", run="line")
+        runs = pl.concat([jobs.select("line", "key", run="line") for jobs in self._jobs]).sort("line")
         owned = steps.join_asof(runs, on="line", by="key", strategy="backward", check_sortedness=False)
         lost = owned.filter(pl.col("run").is_null() & ~pl.col("bad"))
         self._set_aside((line, "its job does not stand before it") for line in lost["line"])
-        sums = _sums(owned.filter(pl.col("run").is_not_null()))
-        joined = jobs.join(sums, left_on="line", right_on="run", how="left", maintain_order="left").filter(~pl.col("bad"))
-        spoilt = joined.filter(pl.col("bad_step").is_not_null())
+        return _sums(owned.filter(pl.col("run").is_not_null()))
+
+    def _good(self, jobs: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFrame:
+        """The jobs that can be read, steps included, with the columns of _SUMS (null without steps)."""
+        if jobs["bad"].any():
+            jobs = jobs.filter(~pl.col("bad"))
+        jobs = jobs.join(sums, left_on="line", right_on="run", how="left", maintain_order="left")
+        spoilt = jobs.filter(pl.col("bad_step").is_not_null())
         self._set_aside((line, f"its step at line {step} cannot be read")
                         for line, step in spoilt.select("line", "bad_step").iter_rows())
-        unknown = joined.filter(_no_cpu_figure() & pl.col("bad_step").is_null())
+        unknown = jobs.filter(pl.col("bad_step").is_null() & _no_cpu_figure())
         self._set_aside((line, "TotalCPU: is empty although the job ran") for line in unknown["line"])
-        return joined.filter(pl.col("bad_step").is_null() & ~_no_cpu_figure())
+        return jobs.filter(pl.col("bad_step").is_null() & ~_no_cpu_figure()) if len(spoilt) + len(unknown) else jobs
 
-    def _without_repeats(self, jobs: pl.DataFrame) -> pl.DataFrame:
+    def _without_repeats(self, usage: pl.DataFrame) -> pl.DataFrame:
         """Each run once: of several rows with one key the last one, which is the newest."""
-        jobs = jobs.with_columns(run_key=pl.format("{}/{}", "cluster", pl.coalesce(
-            pl.col("sluid"), pl.format("{}/{}", "job_id_raw", "submit_at"))))
-        once = jobs.unique("run_key", keep="last", maintain_order=True)
-        if len(once) < len(jobs):
-            repeats = _count(len(jobs) - len(once), "row")
+        if usage["run_key"].hash().n_unique() == len(usage):        # far cheaper than making them unique
+            return usage
+        once = usage.unique("run_key", keep="last", maintain_order=True)
+        if len(once) < len(usage):
+            repeats = _count(len(usage) - len(once), "row")
             self.notes.append(f"{repeats} repeated by a later row of the same run; the last one was taken.")
         return once
 
-    def _remark(self, jobs: pl.DataFrame) -> None:
-        hidden = jobs.filter(pl.col("step_ms").is_null() & (pl.col("cpu_ms") == 0) & (pl.col("elapsed_seconds") > 0)
-                             & pl.col("state").is_in([str(state) for state in ENDED_STATES]))
-        if len(hidden) and jobs["steps"].null_count() == len(jobs):
-            self.notes.append(f"{_count(len(hidden), 'run')} without steps and with TotalCPU 0: sacct -X hides it; "
-                              "ask without -X to bill CPU by use.")
+    def _explain(self, texts: Texts) -> None:
         if self.bad_count > len(self.bad):
             self.notes.append(f"{self.bad_count} rows were rejected; the first {len(self.bad)} are kept.")
+        found = texts(sorted(self.bad)) if self.bad else {}
+        self.rejected += [Rejection(line, why, found.get(line, "")[:2000]) for line, why in self.bad.items()]
+        self.rejected.sort(key=lambda one: one.line)
 
 
 def _with_old_columns(raw: pl.DataFrame) -> pl.DataFrame:
@@ -217,6 +232,10 @@ def _no_cpu_figure() -> pl.Expr:
     return pl.col("step_ms").is_null() & pl.col("cpu_ms").is_null() & (pl.col("elapsed_seconds") > 0)
 
 
+def _no_cpu_seen() -> pl.Expr:
+    return (pl.col("cpu_ms") == 0) & (pl.col("elapsed_seconds") > 0) & pl.col("state").is_in(_ENDED)
+
+
 def _usage(jobs: pl.DataFrame) -> pl.DataFrame:
     """The frame of USAGE_SCHEMA."""
     c = pl.col
@@ -226,7 +245,8 @@ def _usage(jobs: pl.DataFrame) -> pl.DataFrame:
     jobs = jobs.with_columns(
         elapsed_seconds=pl.max_horizontal(c("elapsed_seconds") - late, pl.lit(0)),
         start_at=pl.when(~pending).then(c("start_at") + late), end_at=pl.when(ended).then("end_at"), ended=ended)
-    return jobs.select(
+    own = pl.coalesce(pl.col("sluid"), pl.format("{}/{}", "job_id_raw", "submit_at"))
+    return jobs.with_columns(run_key=pl.format("{}/{}", "cluster", own)).select(
         *(name for name in ("run_key", "cluster", "job_id", "job_id_raw", "sluid", "job_name", "user_name", "account_name",
                             "partition_name", "qos", "node_list", "state", "submit_at", "start_at", "end_at",
                             "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "ended")),

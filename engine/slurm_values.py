@@ -173,10 +173,12 @@ def instant_column(texts: pl.Series) -> pl.Series:
 def duration_column(texts: pl.Series) -> pl.Series:
     """Milliseconds, Int64; null where `duration_ms` refuses."""
     c = pl.col("text")
-    groups = c.str.extract_groups(r"^(?:(\d{1,6})-)?(\d\d):([0-5]\d):([0-5]\d)$")
-    days, hours, minutes, seconds = (groups.struct.field(str(i)).cast(pl.Int64) for i in range(1, 5))
-    total = (((days.fill_null(0) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000
-    values = _fast(texts, pl.when(days.is_null() | (hours < 24)).then(total))
+    length = c.str.len_bytes()
+    clock = c.str.tail(8).str.to_time("%H:%M:%S", strict=False).cast(pl.Int64) // 1_000_000
+    within = pl.when(c.str.tail(8).str.contains(r"^[0-9]{2}:[0-9]{2}:[0-9]{2}$")).then(clock)
+    days = c.str.head(length.cast(pl.Int64) - 9)
+    with_days = pl.when(c.str.contains(r"^[0-9]{1,6}-")).then(days.cast(pl.Int64, strict=False) * 86_400_000 + within)
+    values = _fast(texts, pl.when(length == 8).then(within).when(length > 9).then(with_days))
     return _leftovers(texts, values, duration_ms)
 
 

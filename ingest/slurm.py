@@ -13,7 +13,7 @@ from engine.slurm_text import TextReader
 from engine.slurm_usage import UsageBuilder
 from engine.usage import UsageBatch
 
-BLOCK = 32 << 20
+BLOCK = 16 << 20
 BOM = b"\xef\xbb\xbf"
 Opener = Callable[[], IO[bytes]]
 
@@ -50,6 +50,8 @@ def _read_text(material: Material, progress: Progress) -> UsageBatch:
             if material.size:
                 progress(min(stream.tell() / material.size, 1.0))
         builder.add(reader.finish())
+    for line, raw_id in reader.broken:
+        builder.broken(line, raw_id)
     if builder.lines + len(reader.rejected) == 0:
         reader.notes.append("There is a header and no row.")
     usage = builder.finish(lambda lines: _texts(material, lines, reader.texts))
