@@ -15,6 +15,7 @@ from streamlit import config
 
 from dashboard import gate
 from dashboard.connection import store
+from dashboard.request_log import RequestLog
 from dashboard.shield import Shield
 
 HERE = Path(__file__).resolve().parent
@@ -32,5 +33,5 @@ def _identity_is_ours() -> None:
 
 
 app = st.App(HERE / "app.py", routes=[Route("/healthz", healthz), *gate.routes(store)],
-             middleware=[Middleware(Shield), Middleware(gate.Gate, store=store)])
+             middleware=[Middleware(RequestLog), Middleware(Shield), Middleware(gate.Gate, store=store)])
 _identity_is_ours()

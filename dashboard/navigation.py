@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard import access, actions
 from dashboard.connection import store
-from dashboard.words import plain
+from dashboard.words import plain, zone
 from engine.services import users
 from engine.users import Action, Person
 
@@ -84,13 +84,14 @@ def visible(entry: Entry, person: Person) -> bool:
 
 def foot(person: Person) -> None:
     """Who I am, and the way out."""
-    with st.sidebar:
+    with st.sidebar, st.container(gap="xsmall"):
         about = " · ".join(dict.fromkeys((person.name, person.role.value)))
         st.markdown(f":gray[:small[{plain(about)}]]")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(_page(entry_of("profile"), False), label="Profile", icon=":material/person:")
             if st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out"):
                 sign_out()
+        st.markdown(f":gray[:small[Times in {zone().key}]]")
 
 
 def sign_out() -> None:

@@ -25,9 +25,10 @@ def check(name: str, password: str) -> None:
         go("/auth/enter")
 
 
-left, middle, right = st.columns([1, 1.1, 1])
+st.session_state.pop("authentication_status", None)       # the widget's own mark; a session that ended may have left one
+_, middle, _ = st.columns([1, 1.1, 1])
 with middle:
-    st.space("large")
+    st.space(72)
     st.image(str(STATIC / "logo.svg"), width=150)
     st.markdown(":gray[One bill for every way a lab computes.]")
     AccountWidgets(sign_in=check).login(fields=SIGN_IN_FIELDS, key="sign_in")

@@ -81,9 +81,10 @@ def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactor
         _execute(server_url, f"drop database {name} with (force)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless. It ends with this folder's tests: Playwright holds an event loop in this thread, which
+    would forbid other tests an asyncio.run of their own."""
     program = os.environ.get("COREHOURS_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium here: apt-get install chromium, or name one in COREHOURS_TEST_CHROMIUM")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,10 +36,10 @@ def newcomer(site: Site, name: str, role: Role = Role.RESEARCHER) -> str:
 
 def test_sign_in_leads_where_one_wanted_to_go(site: Site, new_page: Callable[..., Page]) -> None:
     page = new_page()
-    page.goto("/usage?account=ai-lab")
+    page.goto("/receipt?receipt=CH-2026-000412")
     fill_sign_in(page, "researcher", site.password("researcher"))
     page.get_by_role("button", name="Sign out", exact=True).wait_for()
-    assert page.url == f"{site.url}/usage?account=ai-lab"
+    assert page.url == f"{site.url}/receipt?receipt=CH-2026-000412"
     found = next(found for found in page.context.cookies() if found.get("name") == SESSION_COOKIE)
     assert found["httpOnly"] and found["sameSite"] == "Lax" and found["path"] == "/" and found["expires"] == -1
     assert SESSION_COOKIE not in str(page.evaluate("document.cookie"))
@@ -81,7 +82,7 @@ def test_a_researcher_cannot_open_an_admin_page_by_its_link(site: Site, open_as:
 
 @pytest.mark.parametrize(("name", "listed", "unlisted"), [
     ("admin", ["Home", "Rate cards", "Audit", "Overview"], []),
-    ("finance", ["Billing queue", "Overview"], ["Audit"]),
+    ("finance", ["Billing queue", "Overview"], []), ("researcher", ["Usage"], ["Billing queue", "Audit"]),
     ("auditor", ["Audit", "Rate cards", "Overview"], [])])
 def test_each_role_sees_its_sections(open_as: OpenAs, name: str, listed: list[str], unlisted: list[str]) -> None:
     page = open_as(name)
@@ -122,7 +123,7 @@ def test_a_foreign_session_id_gets_nothing(site: Site, open_as: OpenAs) -> None:
     for headers in (None, {"Cookie": f"{DOOR_COOKIE}=mine"}, researcher):
         taken = run_script(site.url, "rates", headers, session_id=first.session_id)
         assert taken.session_id != first.session_id
-        assert "Rate cards" not in taken.words or headers is researcher and "not for your role" in taken.words
+        assert "Rate cards" not in taken.words or (headers is researcher and "not for your role" in taken.words)
     assert run_script(site.url, "rates", admin, session_id=first.session_id).session_id == first.session_id
 
 
@@ -149,7 +150,7 @@ def test_streamlits_own_doors_are_shut(site: Site) -> None:
 
 def test_a_disabled_person_is_out_at_the_next_click(site: Site, new_page: Callable[..., Page]) -> None:
     name, page = newcomer(site, "soon.gone"), new_page()
-    page.goto("/")
+    page.goto("/profile")
     fill_sign_in(page, name, site.password(name))
     page.get_by_role("link", name="Usage").wait_for()
     site.store.run(lambda tx: users.disable(tx, name, OPERATOR))
@@ -173,6 +174,15 @@ def test_a_new_password_ends_the_other_sessions(site: Site, new_page: Callable[.
     other.get_by_label("Username").wait_for()
     page.goto("/usage")
     page.get_by_role("button", name="Sign out", exact=True).wait_for()
+
+
+def test_the_log_has_a_line_a_request_and_no_secret(site: Site, open_as: OpenAs) -> None:
+    page = open_as("researcher", "/usage?note=looked-for")
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if line.startswith("{")]
+    assert {"/usage", "/auth/enter"} <= {line["path"] for line in lines if line["event"] == "request"}
+    assert all(line["status"] < 500 and line["address"] == "127.0.0.1" for line in lines)
+    for secret in (cookie(page), site.password("researcher"), "looked-for"):
+        assert secret not in site.log.read_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

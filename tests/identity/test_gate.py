@@ -93,17 +93,19 @@ def test_a_page_gives_a_browser_its_door_once(store: Store) -> None:
     assert "set-cookie" not in ask(store, "/static/js/x.js").headers
 
 
-@pytest.mark.parametrize(("base", "secure"), [("http://localhost:8501", False), ("http://127.0.0.1", False), ("http://[::1]", False),
-                                              ("http://lab.example", True), ("https://localhost", True)])
+@pytest.mark.parametrize(("base", "secure"), [
+    ("http://localhost:8501", False), ("http://127.0.0.1", False), ("http://[::1]", False), ("http://lab.example", True),
+    ("https://localhost", True)])
 def test_cookies_are_secure_outside_loopback(store: Store, base: str, secure: bool) -> None:
     assert ("Secure" in ask(store, "/", PAGE, base).headers["set-cookie"]) is secure
 
 
 @pytest.mark.parametrize(("headers", "ours"), [
-    ({"sec-fetch-site": "same-origin"}, True), ({"sec-fetch-site": "cross-site"}, False), ({"sec-fetch-site": "same-site"}, False),
-    ({"sec-fetch-site": "none"}, False), ({"origin": "http://lab.example"}, True), ({"origin": "http://evil.example"}, False),
-    ({"origin": "null"}, False), ({"referer": "http://lab.example/usage"}, True),
-    ({"referer": "http://evil.example/?http://lab.example"}, False), ({}, False)])
+    ({"sec-fetch-site": "same-origin"}, True), ({"sec-fetch-site": "cross-site"}, False),
+    ({"sec-fetch-site": "same-site"}, False), ({"sec-fetch-site": "none"}, False),
+    ({"origin": "http://lab.example"}, True), ({"origin": "http://evil.example"}, False), ({"origin": "null"}, False),
+    ({"referer": "http://lab.example/usage"}, True), ({"referer": "http://evil.example/?http://lab.example"}, False),
+    ({}, False)])
 def test_only_our_own_pages_change_who_is_signed_in(headers: dict[str, str], ours: bool) -> None:
     assert same_origin(Headers({"host": "lab.example", **headers})) is ours
 

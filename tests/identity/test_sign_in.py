@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data.postgres.store import Store
 from dashboard.signing_in import change_password, sign_in
+from data.postgres.store import Store
 from engine.errors import DomainError
 from engine.policy import OPERATOR
 from engine.services import users
