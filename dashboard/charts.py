@@ -34,14 +34,14 @@ def stacked_days(days: Sequence[date], micro: Mapping[str, Sequence[int]], key: 
                  height: int = 262, select: bool = False, unit: str = "day", alt: str = "Cost by day and meter") -> Any:
     """Cost per day, one bar a day, one colour a meter: `micro["cpu"][i]` belongs to `days[i]`.
 
-    `unfinished` is drawn pale. With `select` days can be brushed or clicked; the answer is Streamlit's event
-    (see `brushed`). With `unit` "month" the days are first days of months."""
+    `unfinished` is drawn pale. With `unit` "month" the days are first days of months. With `select` days can be brushed
+    and months clicked (never both: Streamlit turns clicks off while dragging selects); the answer is its event, see `brushed`."""
     figure = _stacked([value.isoformat() for value in days], micro, [value == unfinished for value in days], height)
     figure.update_xaxes(type="date", tickformat="%-d %b" if unit == "day" else "%b %y", dtick=None if unit == "day" else "M1")
-    if select:
+    if select and unit == "day":
         figure.update_layout(dragmode="select", selectdirection="h")
     return st.plotly_chart(figure, key=key, config=CONFIG, alt=alt, on_select="rerun" if select else "ignore",
-                           selection_mode=("points", "box"))
+                           selection_mode="box" if unit == "day" else "points")
 
 
 def stacked_months(months: Sequence[date], micro: Mapping[str, Sequence[int]], key: str, *, unfinished: date | None = None,

@@ -8,18 +8,16 @@ from dashboard import reads, words
 from data.postgres.shelves.usage_reads import Scope
 from engine.users import Person
 
-LABELS = {reads.OWN: "My usage", reads.PROJECTS: "My projects", reads.ALL: "Everybody"}
-
-
-def scope_switch(person: Person) -> str:
-    """Draw the switch where there is a choice; returns reads.OWN, PROJECTS or ALL."""
-    options = reads.scopes(person)
+def scope_switch(person: Person, what: str = "usage", projects: bool = True) -> str:
+    """Draw the switch where there is a choice; returns reads.OWN, PROJECTS or ALL. `what` is what is shown of them."""
+    options = [option for option in reads.scopes(person) if projects or option != reads.PROJECTS]
     if len(options) == 1:
         return options[0]
     usual = reads.usual_scope(person)
     now = st.query_params.get("whose", usual)
     st.session_state["whose"] = now if now in options else usual
-    chosen = st.segmented_control("Whose usage", options, required=True, key="whose", format_func=LABELS.__getitem__,
+    labels = {reads.OWN: f"My {what}", reads.PROJECTS: "My projects", reads.ALL: "Everybody"}
+    chosen = st.segmented_control("Whose usage", options, required=True, key="whose", format_func=lambda choice: labels[choice],
                                   label_visibility="collapsed", on_change=_remember, args=(usual,))
     return chosen or usual
 

@@ -44,30 +44,30 @@ class Shown:
             self.filters, start=period.start(zone), end=period.end(zone), unended=False))
 
 
-def row(person: Person, scope: Scope, now: datetime) -> Shown:
-    """Draw the filters and return what they say."""
+def row(person: Person, scope: Scope, period: Period, now: datetime) -> Shown:
+    """Draw the other filters and return what all of them say."""
     today = now.astimezone(words.zone()).date()
-    period = periods.period(st.query_params.get("period", periods.DEFAULT), today)
-    _period_choice(period)
     accounts, partitions, states = reads.choices(person.id, scope)
     chosen = [
         st.multiselect("Account", accounts, key="account", bind="query-params", placeholder="All accounts", label_visibility="collapsed",
-                       width=150),
+                       width=140),
         st.multiselect("Partition", partitions, key="partition", bind="query-params", placeholder="All partitions",
-                       label_visibility="collapsed", width=140),
-        st.multiselect("State", states, key="state", bind="query-params", placeholder="All states", label_visibility="collapsed", width=140)]
-    text = st.text_input("Search", key="q", bind="query-params", placeholder="Job id or part of its name", icon=":material/search:",
-                         label_visibility="collapsed", max_chars=200, width=200)
+                       label_visibility="collapsed", width=134),
+        st.multiselect("State", states, key="state", bind="query-params", placeholder="All states", label_visibility="collapsed", width=112)]
+    text = st.text_input("Search", key="q", bind="query-params", placeholder="Job id or name", icon=":material/search:",
+                         label_visibility="collapsed", max_chars=200, width=184)
     zone = words.zone()
     filters = Filters(period.start(zone), period.end(zone), period.last >= today, *(tuple(names) for names in chosen), text or "")
     return Shown(scope, period, filters)
 
 
-def _period_choice(period: Period) -> None:
+def period_choice(now: datetime) -> Period:
     """The usual periods; none is marked while somebody has drilled down. The address is the truth."""
+    period = periods.period(st.query_params.get("period", periods.DEFAULT), now.astimezone(words.zone()).date())
     st.session_state["period_choice"] = period.chosen
     st.segmented_control("Period", list(periods.CHOICES), key="period_choice", format_func=periods.CHOICES.__getitem__,
                          label_visibility="collapsed", on_change=_period_chosen)
+    return period
 
 
 def _period_chosen() -> None:

@@ -79,13 +79,14 @@ def document(page: reads.ReceiptPage) -> None:
         "price": tables.money_column(f"{receipt.currency} per unit", 96), "amount": tables.money_column(receipt.currency, 92)},
         key="lines", alt="What the receipt charges")
     _, right = st.columns([1.1, 1])
-    with right:
+    with right, st.container(gap="xxsmall"):
         tables.rows_of(sums(receipt))
         with st.container(horizontal=True, horizontal_alignment="distribute", gap=None):
             st.markdown(f"**Total, {receipt.currency}**", width="content")
             st.markdown(f"**{words.money(receipt.total_micro)}**", width="content")
     st.subheader("History", anchor=False)
-    history(page)
+    with st.container(gap="xxsmall"):
+        history(page)
 
 
 def history(page: reads.ReceiptPage) -> None:
@@ -96,14 +97,14 @@ def history(page: reads.ReceiptPage) -> None:
         steps += [(("schedule", "orange"), "Waiting for payment", f"due {words.day(page.receipt.due_at)}"), (("circle", "gray"), "Paid", "")]
     for (icon, colour), text, when in steps:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None):
-            st.markdown(f":{colour}[:material/{icon}:] {text}", width="content")
+            st.markdown(f":small[:{colour}[:material/{icon}:] {text}]", width="content")
             st.markdown(tables.small(when), width="content")
 
 
 def said(event: reads.ReceiptEvent) -> str:
     """One step in words."""
     text = "Payment taken back" if event.from_status == "paid" and event.to_status == "pending" else WORDS[event.to_status]
-    return text + (f": {words.plain(event.reason)}" if event.reason else "") + f" :gray[:small[{words.plain(event.actor)}]]"
+    return text + (f": {words.plain(event.reason)}" if event.reason else "") + f" :gray[· {words.plain(event.actor)}]"
 
 
 @st.fragment(run_every=LOOK_EVERY)
@@ -125,7 +126,8 @@ def paying(person: Person, number: str, drawn: ReceiptStatus) -> None:
     elif person.may(Action.PAY):
         if st.button(f"Pay {words.money(receipt.total_micro, receipt.currency)}", type="primary", icon=":material/credit_card:",
                      width="stretch", key="pay"):
-            if actions.act(lambda tx: start_payment(tx, number, person), f"pay_{number}").ok:
+            done = actions.act(lambda tx: start_payment(tx, number, person), f"pay_{number}")
+            if done.ok:
                 st.rerun(scope="fragment")
     st.markdown(tables.small("A payment counts once the provider confirms it to us, usually within a minute."))
     attempts([payment for payment in payments if payment is not waiting])

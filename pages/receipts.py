@@ -21,7 +21,9 @@ def show(person: Person) -> None:
     """The page from top to bottom."""
     standing = reads.standing(person)
     head = st.container()
-    choice = scope_switch(person)
+    filters = st.container(horizontal=True, vertical_alignment="center")
+    with filters:
+        choice = scope_switch(person, "receipts", projects=False)
     found = reads.receipts(person, choice)
     with head:
         can = person.may(Action.BILL_OWN) or person.may(Action.BILL_ALL)
@@ -32,7 +34,10 @@ def show(person: Person) -> None:
     if not found:
         tables.nothing_here("receipt_long", "No receipts yet", "A receipt is made from ended jobs that are not billed yet.")
         return
-    listed(person, found, choice, standing)
+    states = {receipt.id: reads.receipt_state(receipt, standing.now) for receipt in found}
+    with filters:
+        chosen = state_filter(list(states.values()))
+    listed(found, states, chosen, choice, standing)
 
 
 def create_button() -> bool:
@@ -40,10 +45,8 @@ def create_button() -> bool:
     return st.button("Create receipt", type="primary", icon=":material/add:", key="create_receipt")
 
 
-def listed(person: Person, found: list[Receipt], choice: str, standing: reads.Standing) -> None:
-    """State filter, sums, table; selecting a row opens it."""
-    states = {receipt.id: reads.receipt_state(receipt, standing.now) for receipt in found}
-    chosen = state_filter(list(states.values()))
+def listed(found: list[Receipt], states: dict[str, str], chosen: str, choice: str, standing: reads.Standing) -> None:
+    """Sums and table; selecting a row opens it."""
     rows = [receipt for receipt in found if chosen in ("all", states[receipt.id])]
     owed = [receipt for receipt in rows if states[receipt.id] in ("pending", "overdue")]
     live = sum(receipt.total_micro for receipt in rows if states[receipt.id] != "void")

@@ -15,17 +15,16 @@ from engine.users import Action, Person
 
 PAGE_ROWS = 100
 COLUMNS = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cores", "gpus", "cpu_share", "cost", "billing")
-WIDTHS = {"name": 124, "account": 76, "user": 84, "partition": 66, "state": 88, "cores": 52, "gpus": 50, "cpu_share": 96, "job": 70,
-          "cost": 78, "billing": 80, "ended": 94}
+WIDTHS = {"ended": 92, "job": 72, "name": 102, "account": 74, "user": 84, "partition": 66, "state": 104, "hours": 56, "cores": 52,
+          "gpus": 48, "cpu_share": 84, "cost": 80, "billing": 84}
+OWN = {"name": 166, "account": 80, "cpu_share": 92, "job": 76}              # without the user, who is oneself
 
 
 def show(person: Person) -> None:
     """The page from top to bottom."""
     standing = reads.standing(person)
     head = st.container()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        choice = scope_switch(person)
-        shown = usage_filters.row(person, reads.scope_of(person, choice), standing.now)
+    choice, shown = filtered(person, standing)
     with tables.card("Cost by month" if shown.period.unit == "month" else "Cost by day", note(shown, standing), "content", "chart_card"):
         span = chart(shown, standing)
     shown = shown.narrowed(*span) if span else shown
@@ -39,6 +38,17 @@ def show(person: Person) -> None:
     else:
         nothing(shown)
     linked(person)
+
+
+def filtered(person: Person, standing: reads.Standing) -> tuple[str, Shown]:
+    """The filters in one row; whose usage and when in a row of their own where there is a choice of whose."""
+    first = st.container(horizontal=True, vertical_alignment="center")
+    second = st.container(horizontal=True, vertical_alignment="center") if len(reads.scopes(person)) > 1 else first
+    with first:
+        choice = scope_switch(person)
+        period = usage_filters.period_choice(standing.now)
+    with second:
+        return choice, usage_filters.row(person, reads.scope_of(person, choice), period, standing.now)
 
 
 def note(shown: Shown, standing: reads.Standing) -> str:
@@ -82,7 +92,9 @@ def jobs(person: Person, shown: Shown, count: int, standing: reads.Standing) -> 
     key = f"jobs_{shown.key}"
     number = int(st.session_state.get(f"{key}_page", 1)) if pages > 1 else 1
     _, found = reads.runs(shown.scope, shown.filters, PAGE_ROWS, (number - 1) * PAGE_ROWS)
-    columns = job_table.columns(COLUMNS, standing.currency, WIDTHS)
+    own = shown.scope.payer == person.payer
+    names = [name for name in COLUMNS if not (own and name == "user")]
+    columns = job_table.columns(names, standing.currency, WIDTHS | (OWN if own else {}))
     selected = tables.table(job_table.rows(found), columns, key=f"{key}_{number}", select="single-row", on_select=_selected, height=430,
                             alt="Jobs with their price")
     if pages > 1:

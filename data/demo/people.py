@@ -48,7 +48,7 @@ class DemoUsers:
 
 
 MEMBERS = (
-    Member("researcher", "ai-lab", "mu", 16),
+    Member("researcher", "ai-lab", "mu", 9),
     Member("somchai.p", "ai-lab", "mu", 12),
     Member("siriporn.t", "ai-lab", "mu", 9),
     Member("pi", "genomics", "gov", 5),
