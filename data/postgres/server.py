@@ -319,9 +319,11 @@ def _way_down(uid: int, gid: int, folder: Path, binaries: Path) -> tuple[str, ..
                             "ordinary user, or set DATABASE_URL.")
     plain = (setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups")
     for right in ((), ("dac_read_search",), ("dac_override",)):
+        # access(2), which initdb asks, forgets the right unless the no_setuid_fixup bit says to keep it
         extra = [f"{which}=+{name}" for name in right for which in ("--inh-caps", "--ambient-caps")]
+        extra += ["--securebits=+no_setuid_fixup"] * bool(right)
         prefix = (*plain, *extra, "--")
-        probe = [*prefix, "/bin/sh", "-c", '"$0" --version && cd "$1"', str(binaries / "initdb"), str(folder)]
+        probe = [*prefix, "/bin/sh", "-c", 'test -x "$0" && "$0" --version && cd "$1"', str(binaries / "initdb"), str(folder)]
         if subprocess.run(probe, capture_output=True, check=False, cwd="/").returncode == 0:
             return prefix
     raise ServerTrouble(f"The user Postgres runs as (uid {uid}) cannot reach {folder}: set COREHOURS_HOME to a folder "
