@@ -105,7 +105,8 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     tx.usage.take_turn()
     new, known = _decided(tx, told, match)
     _make_payers(tx, [new, known])
-    tx.lake.add(pl.concat([_add(tx, new, run_id, progress), _revise(tx, known, run_id)]))
+    _add(tx, new, run_id, progress)
+    _revise(tx, known, run_id)
     changed = len(known.filter(verdict="changed"))
     kept = Kept(run_id, batch.source, batch.lines, len(told), len(new), changed, len(told) - len(new) - changed, batch.notes)
     _close(tx, batch, kept, told)
@@ -126,27 +127,28 @@ def _make_payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> None:
     tx.payers.ensure(names, tx.settings.default_tier)
 
 
-def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Progress) -> pl.DataFrame:
-    """Price and write new runs; returns their facts."""
+def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Progress) -> None:
+    """Price and write new runs; the copy of a large batch is made ready while Postgres takes the rows."""
+    if new.is_empty():
+        return
     priced = price(new, tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book())
-    if not new.is_empty():
-        tx.usage.add(priced, run_id, lambda done: progress(done / len(new)))
-    return facts(priced)
+    tx.lake.add(facts(priced))
+    tx.usage.add(priced, run_id, lambda done: progress(done / len(new)))
 
 
-def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> pl.DataFrame:
-    """Write what corrects a stored run; returns its old facts taken back and its new ones."""
+def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> None:
+    """Write what corrects a stored run; its old facts are taken back and its new ones added."""
     adopted = known.filter(verdict="adopts")
     if not adopted.is_empty():
         tx.usage.lock(adopted["id"].to_list())
         tx.usage.adopt(adopted)
     better = known.filter(pl.col("verdict").is_in(["changed", "refreshed"]))
     if better.is_empty():
-        return facts(price(better.drop("id", "verdict"), tx.usage.tiers([]), tx.rates.book()))
+        return
     stored = tx.usage.lock(better["id"].to_list())
     priced = _priced_again(tx, better, stored)
     tx.usage.revise(priced, run_id)
-    return pl.concat([facts(stored, -1), facts(priced)])
+    tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
 
 
 def _priced_again(tx: PostgresTransaction, better: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

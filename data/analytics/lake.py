@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import duckdb
@@ -21,16 +22,14 @@ import polars as pl
 import sqlalchemy as sa
 
 from data.analytics.duck import opened
+from data.analytics.parts import KEYS, SUMS, Part
 from data.settings import Settings
-from engine.revisions import FACT_SUMS
 
 LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
 MERGE_EVERY = 100               # batches after which small files are put together
 log = logging.getLogger(__name__)
 
 Sums = Mapping[tuple[str, str], tuple[int, int]]      # (tier, currency): (jobs, micro-units)
-SUMS = ("jobs", *(name.replace("cpu_core_seconds", "core_seconds") for name in FACT_SUMS))
-KEYS = ("day", "cluster", "account_name", "user_name", "payer", "partition_name", "tier", "currency")
 _FACT_TEXTS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier",
                "rate_card", "currency")
 _TABLES = (
@@ -39,10 +38,8 @@ _TABLES = (
     "create table if not exists lake.usage_daily (batch_id bigint, day date, "
     + ", ".join(f"{name} varchar" for name in KEYS[1:]) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
 )
-_QUANTITIES = ", ".join(name if name != "cpu_core_seconds" else "cpu_core_seconds as core_seconds" for name in FACT_SUMS)
-_FROM_BATCH = f"select *, end_at as epoch, {_QUANTITIES} from told"
-_FROM_BOOKS = (f"select *, epoch(end_at)::bigint as epoch, 1::bigint as jobs, {_QUANTITIES}"
-               " from books.public.usage_record where ended")
+_FROM_BOOKS = ("select $batch::bigint as batch_id, timezone($zone, end_at)::date as day, *, 1::bigint as jobs,"
+               " cpu_core_seconds as core_seconds from books.public.usage_record where ended")
 
 
 class HasLake(Protocol):
@@ -66,11 +63,17 @@ class Lake:
         self._opening = threading.Lock()
         self._duck: duckdb.DuckDBPyConnection | None = None
 
-    def append(self, batch_id: int, differences: pl.DataFrame) -> None:
-        """Copy a committed batch (FACT_SCHEMA). Never raises: what fails stays `pending` and `trouble` says why."""
+    def part(self, batch_id: int, differences: pl.DataFrame) -> Part:
+        """Differences (FACT_SCHEMA) of a batch that is not committed yet, made ready to append."""
+        remote = self.settings.lake_path.startswith("s3://")
+        folder = None if remote else Path(self.settings.lake_path) / "main" / "usage_fact"
+        return Part(batch_id, differences, self.settings.time_zone, folder)
+
+    def append(self, batch_id: int, parts: Sequence[Part]) -> None:
+        """Copy a committed batch. Never raises: what fails stays `pending` and `trouble` says why."""
         try:
             with self._alone() as books:
-                self._append(books, batch_id, differences)
+                self._append(books, batch_id, parts)
             self.trouble = ""
         except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
             self.trouble = self.plain(error)
@@ -149,7 +152,7 @@ class Lake:
             finally:
                 books.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
 
-    def _append(self, books: sa.Connection, batch_id: int, differences: pl.DataFrame) -> None:
+    def _append(self, books: sa.Connection, batch_id: int, parts: Sequence[Part]) -> None:
         pending = _pending(books)
         if batch_id not in pending:             # somebody made the whole copy since
             return
@@ -157,11 +160,10 @@ class Lake:
             self._rebuild(books)
             return
         with self.cursor() as duck:
-            duck.register("told", differences)
             with _transaction(duck):
                 _make_tables(duck)
-                self._write(duck, _FROM_BATCH, batch_id)
-            duck.unregister("told")
+                for part in parts:
+                    _append_part(duck, part)
             if batch_id % MERGE_EVERY == 0:
                 duck.execute("call ducklake_merge_adjacent_files('lake')")
         _copied(books, [batch_id])
@@ -173,22 +175,11 @@ class Lake:
                 duck.execute("drop table if exists lake.usage_fact")
                 duck.execute("drop table if exists lake.usage_daily")
                 _make_tables(duck)
-                self._write(duck, _FROM_BOOKS, max(pending, default=0))
+                _write_all(duck, max(pending, default=0), self.settings.time_zone)
             runs = duck.execute("select count(*) from lake.usage_fact").fetchall()[0][0]
             _sweep(duck)
         _copied(books, pending)
         return int(runs)
-
-    def _write(self, duck: duckdb.DuckDBPyConnection, source: str, batch_id: int) -> None:
-        """Facts first, then their daily sums; both from `source`, with days in the site's zone."""
-        dated = f"select *, timezone($zone, to_timestamp(epoch))::date as day from ({source})"
-        values = {"zone": self.settings.time_zone, "batch": batch_id}
-        facts = ", ".join(["day", *_FACT_TEXTS, *SUMS])
-        duck.execute(f"insert into lake.usage_fact (batch_id, end_at, {facts}) select $batch, to_timestamp(epoch), {facts}"
-                     f" from ({dated})", values)
-        keys, sums = ", ".join(KEYS), ", ".join(f"sum({name})::bigint" for name in SUMS)
-        duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"
-                     f" select $batch, {keys}, {sums} from ({dated}) group by all", values)
 
     def plain(self, error: Exception) -> str:
         """The error's first line, without the password that an address may carry."""
@@ -202,10 +193,35 @@ def _make_tables(duck: duckdb.DuckDBPyConnection) -> None:
         duck.execute(statement)
 
 
+def _append_part(duck: duckdb.DuckDBPyConnection, part: Part) -> None:
+    if file := part.written():
+        duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(file)])
+    else:
+        _insert(duck, "usage_fact", part.facts)
+    _insert(duck, "usage_daily", part.daily())
+
+
+def _insert(duck: duckdb.DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
+    columns = ", ".join(rows.columns)
+    duck.register("brought", rows)
+    duck.execute(f"insert into lake.{table} ({columns}) select {columns} from brought")
+    duck.unregister("brought")
+
+
+def _write_all(duck: duckdb.DuckDBPyConnection, batch_id: int, zone: str) -> None:
+    """Both tables from Postgres, streamed: bounded memory however many runs there are."""
+    facts = ", ".join(["batch_id", "day", "end_at", *_FACT_TEXTS, *SUMS])
+    keys, sums = ", ".join(KEYS), ", ".join(f"sum({name})::bigint" for name in SUMS)
+    duck.execute(f"insert into lake.usage_fact ({facts}) select {facts} from ({_FROM_BOOKS})", {"batch": batch_id, "zone": zone})
+    duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"
+                 f" select batch_id, {keys}, {sums} from lake.usage_fact group by all")
+
+
 def _sweep(duck: duckdb.DuckDBPyConnection) -> None:
     """Let go of the files of tables that were replaced; readers had an hour to finish."""
     duck.execute("call ducklake_expire_snapshots('lake', older_than => now() - interval 1 hour)")
     duck.execute("call ducklake_cleanup_old_files('lake', older_than => now() - interval 1 hour)")
+    duck.execute("call ducklake_delete_orphaned_files('lake', older_than => now() - interval 1 day)")
 
 
 def _pending(books: sa.Connection) -> list[int]:

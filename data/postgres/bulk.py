@@ -4,7 +4,9 @@ frames and timestamptz in tables. Refuses to know what the columns mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -20,26 +22,36 @@ def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame, told: Cal
     """Append `rows` to `table`, whose columns are named like the frame's; `told` hears how many are in."""
     names = ", ".join(f'"{name}"' for name in rows.columns)
     with _cursor(connection).copy(f'copy "{table}" ({names}) from stdin with (format csv)') as copy:
-        for start in range(0, len(rows), SLICE):
-            part = rows.slice(start, SLICE)
-            copy.write(as_csv(part))
+        for done, text in _encoded(rows):
+            copy.write(text)
             if told:
-                told(start + len(part))
+                told(done)
+
+
+def _encoded(rows: pl.DataFrame) -> Iterator[tuple[int, bytes]]:
+    """Slices as CSV with how many rows they complete; the next one is made while the server takes the last."""
+    ends = range(SLICE, len(rows) + SLICE, SLICE)
+    with ThreadPoolExecutor(1) as ahead:
+        waiting = deque[tuple[int, Future[bytes]]]()
+        for end in ends:
+            waiting.append((min(end, len(rows)), ahead.submit(as_csv, rows.slice(end - SLICE, SLICE))))
+            if len(waiting) > 1:
+                done, text = waiting.popleft()
+                yield done, text.result()
+        for done, text in waiting:
+            yield done, text.result()
 
 
 def as_csv(rows: pl.DataFrame) -> bytes:
-    """CSV as COPY reads it: nothing for null, `""` for an empty text, instants as UTC times."""
+    """CSV as COPY reads it: nothing for null, `""` for an empty text, instants as UTC times.
+
+    NUL, which Postgres cannot keep in a text, becomes the replacement character.
+    """
     out = BytesIO()
     instants = [pl.from_epoch(pl.col(name), time_unit="s") for name in rows.columns if name in INSTANTS]
     rows.with_columns(instants).write_csv(out, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S")
-    return out.getvalue()
-
-
-def storable(rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with NUL, which Postgres cannot keep in a text, shown as the replacement character."""
-    texts = [name for name, dtype in rows.schema.items() if dtype == pl.String]
-    odd = [name for name in texts if rows[name].str.contains("\0", literal=True).any()]
-    return rows.with_columns(pl.col(name).str.replace_all("\0", "�", literal=True) for name in odd)
+    text = out.getvalue()
+    return text.replace(b"\0", "�".encode()) if b"\0" in text else text
 
 
 def copy_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], **values: Any) -> pl.DataFrame:

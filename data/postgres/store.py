@@ -98,7 +98,7 @@ class PostgresTransaction:
     @cached_property
     def lake(self) -> LakeShelf:
         """What goes to the analytics copy after the commit."""
-        return LakeShelf(self.connection, self.follow_ups.append, self._lake.append)
+        return LakeShelf(self.connection, self.follow_ups.append, self._lake)
 
     @cached_property
     def receipts(self) -> ReceiptShelf:

@@ -44,7 +44,7 @@ create table ingest_watermark (
 
 create table usage_record (
   id bigint generated always as identity primary key,
-  run_key text not null unique,
+  run_key text not null,
   cluster text not null,
   job_id text not null,                        -- as people write it: 12, 12_3, 12+1
   job_id_raw bigint not null,
@@ -91,6 +91,7 @@ create table usage_record (
   check (ended or cost_micro = 0),
   check (not ended or end_at is not null)
 );
+create unique index usage_record_run_key on usage_record (run_key);   -- indexes, not constraints: a first load makes them last
 create index usage_record_by_payer on usage_record (payer, end_at);
 create index usage_record_alias on usage_record (cluster, job_id_raw, submit_at);
 

@@ -7,25 +7,30 @@ from collections.abc import Callable
 import polars as pl
 import sqlalchemy as sa
 
+from data.analytics.lake import Lake
+from data.analytics.parts import Part
 from data.postgres.shelves.shelf import Shelf
 
 
 class LakeShelf(Shelf):
     """Hands differences to the copy. A batch that stays `pending` means: rebuild the copy."""
 
-    def __init__(self, connection: sa.Connection, after_commit: Callable[[Callable[[], None]], None],
-                 append: Callable[[int, pl.DataFrame], None]) -> None:
+    def __init__(self, connection: sa.Connection, after_commit: Callable[[Callable[[], None]], None], lake: Lake) -> None:
         super().__init__(connection)
-        self._after_commit, self._append = after_commit, append
+        self._after_commit, self._lake = after_commit, lake
+        self._parts: list[Part] = []
+        self._batch_id = 0
 
     def add(self, differences: pl.DataFrame) -> None:
-        """Queue `differences` (FACT_SCHEMA) for the copy."""
+        """Queue `differences` (FACT_SCHEMA) for the copy; all of one transaction are one batch."""
         if differences.is_empty():
             return
-        row = self.one("insert into lake_batch default values returning id")
-        assert row is not None
-        batch_id = int(row.id)
-        self._after_commit(lambda: self._append(batch_id, differences))
+        if not self._parts:
+            row = self.one("insert into lake_batch default values returning id")
+            assert row is not None
+            self._batch_id = int(row.id)
+            self._after_commit(lambda: self._lake.append(self._batch_id, self._parts))
+        self._parts.append(self._lake.part(self._batch_id, differences))
 
     def pending(self) -> list[int]:
         """Batches the copy does not hold yet."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from data.postgres.bulk import copy_in, storable
+from data.postgres.bulk import copy_in
 from data.postgres.shelves.shelf import Shelf
 from engine.usage import Rejection
 
@@ -65,7 +65,7 @@ class RunShelf(Shelf):
         if rejected:
             rows = pl.DataFrame([(run_id, each.line, each.reason, each.text) for each in rejected], orient="row",
                                 schema={"run_id": pl.Int64, "line": pl.Int64, "reason": pl.String, "text": pl.String})
-            copy_in(self.connection, "ingest_rejection", storable(rows))
+            copy_in(self.connection, "ingest_rejection", rows)
 
     def resolve(self, run_id: int) -> int:
         """Close rejections of earlier runs of the same source and origin that this run did not meet again."""

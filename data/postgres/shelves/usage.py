@@ -8,7 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
-from data.postgres.bulk import as_columns, copy_in, copy_out, storable
+from data.postgres.bulk import as_columns, copy_in, copy_out
 from data.postgres.shelves.shelf import Shelf
 from engine.rating import CHARGE_SCHEMA
 from engine.revisions import ALIAS, MATCH_SCHEMA, STORED_SCHEMA
@@ -20,6 +20,7 @@ LISTED = {"run_key": "run_key", "cluster": "cluster", "job_id": "job_id", "user_
           **{name: name for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "tier", "currency", "rate_card",
                                      "cost_micro")}}
 CHARGES = ("payer", "tier", *CHARGE_SCHEMA)
+FIRST_LOAD = 20_000             # rows from which dropping and making the indexes pays
 WRITTEN = (*USAGE_SCHEMA, *CHARGES)
 _STORED = as_columns(STORED_SCHEMA)
 _PAIRS = """
@@ -68,15 +69,31 @@ class UsageShelf(Shelf):
         return copy_out(self.connection, query, STORED_SCHEMA, ids=list(ids))
 
     def add(self, priced: pl.DataFrame, run_id: int, told: Callable[[int], None] | None = None) -> None:
-        """Write runs nobody knew, with their charge."""
-        rows = storable(priced.select(*WRITTEN, pl.lit(run_id).alias("run_id")))
+        """Write runs nobody knew, with their charge. A first load makes the indexes when the rows are in: half the work."""
+        rows = priced.select(*WRITTEN, pl.lit(run_id).alias("run_id"))
+        later = self._without_indexes() if len(rows) >= FIRST_LOAD and self._is_empty() else []
         copy_in(self.connection, "usage_record", rows, told)
+        if later:
+            self.execute("set local maintenance_work_mem = '128MB'")
+        for index in later:
+            self.execute(index)
+
+    def _is_empty(self) -> bool:
+        return self.one("select 1 from usage_record limit 1") is None
+
+    def _without_indexes(self) -> list[str]:
+        """Drop all indexes but the primary key; the statements that make them again. A rollback brings them back too."""
+        made = self.rows("select indexrelid::regclass::text as name, pg_get_indexdef(indexrelid) as statement from pg_index"
+                         " where indrelid = 'usage_record'::regclass and not indisprimary order by 1")
+        for index in made:
+            self.execute(f"drop index {index.name}")
+        return [index.statement for index in made]
 
     def revise(self, priced: pl.DataFrame, run_id: int) -> None:
         """Write runs known by `id` anew; `step` 1 counts it as a correction, 0 as the same told better."""
         kept = ("run_key", "sluid")
         columns = [name for name in WRITTEN if name not in kept]
-        self._stage("revised", storable(priced.select("id", "step", "sluid", *columns)), key="id bigint, step int")
+        self._stage("revised", priced.select("id", "step", "sluid", *columns), key="id bigint, step int")
         changes = ", ".join(f"{name} = r.{name}" for name in columns)
         self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"
                      " run_id = :run_id from revised r where u.id = r.id", run_id=run_id)
