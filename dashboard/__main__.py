@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
-    parser.add_argument("--trust-proxy", default="", metavar="ADDRESS",
+    parser.add_argument("--trust-proxy", default=os.environ.get("COREHOURS_TRUST_PROXY", ""), metavar="ADDRESS",
                         help="address of a reverse proxy whose X-Forwarded-For and -Proto are believed")
     args = parser.parse_args()
     os.chdir(ROOT)                                  # Streamlit reads .streamlit/config.toml from here

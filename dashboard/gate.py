@@ -25,7 +25,7 @@ from engine.services.users import Entered, fingerprint
 SESSION_COOKIE, DOOR_COOKIE = "corehours_session", "corehours_door"
 OURS = b"x-corehours-"
 FOREIGN_COOKIES = ("_streamlit_user", "_streamlit_user_tokens")
-PERSONAL = ("/media/", "/_stcore/upload_file/")        # somebody's data: only with a live session
+PERSONAL = ("/media/", "/_stcore/upload_file/", "/_stcore/metrics")        # not for strangers
 PUBLIC_MEDIA = (".png", ".svg")                        # logo and icon
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -41,10 +41,10 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        cookies = read_cookies(scope)
-        path = scope["path"]
+        cookies, path = read_cookies(scope), scope["path"]
         personal = path.startswith(PERSONAL) and not path.endswith(PUBLIC_MEDIA)
-        session = await self._live(cookies.get(SESSION_COOKIE)) if personal or scope["type"] == "websocket" else None
+        asked = personal or scope["type"] == "websocket"
+        session = await self._live(cookies.get(cookie_name(scope, SESSION_COOKIE))) if asked else None
         if personal and session is None:
             await PlainTextResponse("Sign in first.", 403)(scope, receive, send)
             return
@@ -68,25 +68,25 @@ def routes(store: Callable[[], Store]) -> list[Route]:
     async def enter(request: Request) -> Response:
         if not same_origin(request.headers):
             return PlainTextResponse("This request came from another site.", 403)
-        door = request.cookies.get(DOOR_COOKIE)
-        token, old = secrets.token_urlsafe(32), request.cookies.get(SESSION_COOKIE)
+        door, old = own_cookie(request, DOOR_COOKIE), own_cookie(request, SESSION_COOKIE)
+        token = secrets.token_urlsafe(32)
         entered = await to_thread.run_sync(lambda: _enter(store(), request, door, token, old)) if door else None
         if entered is None:
             return RedirectResponse("/", 303)
         answer = RedirectResponse(entered.target, 303)
         set_cookie(answer, request.scope, SESSION_COOKIE, token)
-        answer.delete_cookie(DOOR_COOKIE, path="/")
+        drop_cookie(answer, request.scope, DOOR_COOKIE)
         return answer
 
     async def logout(request: Request) -> Response:
         if not same_origin(request.headers):
             return PlainTextResponse("This request came from another site.", 403)
-        token = request.cookies.get(SESSION_COOKIE)
+        token = own_cookie(request, SESSION_COOKIE)
         if token:
             await to_thread.run_sync(lambda: store().run(
                 lambda tx: users.leave(tx, fingerprint(token), address_of(request.scope))))
         answer = RedirectResponse("/", 303)
-        answer.delete_cookie(SESSION_COOKIE, path="/")
+        drop_cookie(answer, request.scope, SESSION_COOKIE)
         return answer
 
     async def closed(_request: Request) -> Response:
@@ -123,9 +123,26 @@ def address_of(scope: Scope) -> str:
     return str(client[0]) if client else "?"
 
 
+def cookie_name(scope: Scope, name: str) -> str:
+    """The cookie's name on the wire. Outside loopback `__Host-` stands before it: then no neighbour under the same domain
+    can plant one."""
+    return name if on_loopback(scope) else f"__Host-{name}"
+
+
+def own_cookie(request: Request, name: str) -> str | None:
+    """The value of one of our cookies."""
+    return request.cookies.get(cookie_name(request.scope, name))
+
+
 def set_cookie(answer: Response, scope: Scope, name: str, value: str) -> None:
     """A cookie for the browser only: HttpOnly, Lax, Secure outside loopback, gone when the browser closes."""
-    answer.set_cookie(name, value, path="/", httponly=True, samesite="lax", secure=not on_loopback(scope))
+    answer.set_cookie(cookie_name(scope, name), value, path="/", httponly=True, samesite="lax",
+                      secure=not on_loopback(scope))
+
+
+def drop_cookie(answer: Response, scope: Scope, name: str) -> None:
+    """Let the browser forget one of our cookies."""
+    answer.delete_cookie(cookie_name(scope, name), path="/", httponly=True, samesite="lax", secure=not on_loopback(scope))
 
 
 def on_loopback(scope: Scope) -> bool:
@@ -141,12 +158,12 @@ def _values(scope: Scope, name: bytes) -> Iterable[bytes]:
 def _headers(scope: Scope, cookies: dict[str, str], session: bytes | None) -> list[tuple[bytes, bytes]]:
     """The request's headers with our own identity in place of whatever claimed to be one."""
     passed = {name: value for name, value in cookies.items()
-              if name not in (SESSION_COOKIE, DOOR_COOKIE) and not name.startswith(FOREIGN_COOKIES)}
+              if not name.removeprefix("__Host-").startswith((SESSION_COOKIE, DOOR_COOKIE, *FOREIGN_COOKIES))}
     kept = [(key, value) for key, value in scope["headers"]
             if key != b"cookie" and not key.lower().replace(b"_", b"-").startswith(OURS)]
     if passed:
         kept.append((b"cookie", "; ".join(f"{name}={value}" for name, value in passed.items()).encode("latin-1")))
-    door = cookies.get(DOOR_COOKIE)
+    door = cookies.get(cookie_name(scope, DOOR_COOKIE))
     own = {b"session": session.hex() if session else None, b"door": fingerprint(door).hex() if door else None,
            b"address": address_of(scope)}
     return kept + [(OURS + name, value.encode("latin-1")) for name, value in own.items() if value]
@@ -156,7 +173,7 @@ def _with_door(scope: Scope, cookies: dict[str, str], send: Send) -> Send:
     """Give a browser that opens a page its door cookie with the answer."""
     document = scope["type"] == "http" and scope["method"] == "GET" and any(
         b"text/html" in value for value in _values(scope, b"accept"))
-    if not document or DOOR_COOKIE in cookies or scope["path"].startswith("/auth/"):
+    if not document or cookie_name(scope, DOOR_COOKIE) in cookies or scope["path"].startswith("/auth/"):
         return send
 
     async def send_with_door(message: Message) -> None:

@@ -43,6 +43,7 @@ def ask(store: Store, path: str, headers: dict[str, str] | None = None, base: st
 
 def handshake(store: Store, headers: dict[str, str]) -> dict[str, str]:
     """What a websocket's script side gets to see of its handshake."""
+    headers = {"host": "localhost:8501", **headers}
     seen: dict[str, dict[str, str]] = {}
     scope = {"type": "websocket", "path": "/_stcore/stream", "scheme": "ws", "client": ("198.51.100.7", 5), "state": seen,
              "headers": [(key.lower().encode(), value.encode()) for key, value in headers.items()]}
@@ -84,6 +85,7 @@ def test_somebodys_files_need_a_session_and_the_logo_does_not(store: Store) -> N
     assert ask(store, "/media/abc.csv").status_code == 403
     assert ask(store, "/media/abc.csv", {"cookie": f"{SESSION_COOKIE}=t"}).status_code == 200
     assert ask(store, "/media/logo.svg").status_code == 200
+    assert ask(store, "/_stcore/metrics").status_code == 403
 
 
 def test_a_page_gives_a_browser_its_door_once(store: Store) -> None:
@@ -97,7 +99,17 @@ def test_a_page_gives_a_browser_its_door_once(store: Store) -> None:
     ("http://localhost:8501", False), ("http://127.0.0.1", False), ("http://[::1]", False), ("http://lab.example", True),
     ("https://localhost", True)])
 def test_cookies_are_secure_outside_loopback(store: Store, base: str, secure: bool) -> None:
-    assert ("Secure" in ask(store, "/", PAGE, base).headers["set-cookie"]) is secure
+    cookie = ask(store, "/", PAGE, base).headers["set-cookie"]
+    assert ("Secure" in cookie) is secure and cookie.startswith("__Host-") is secure
+
+
+def test_outside_loopback_a_neighbours_cookie_counts_for_nothing(store: Store) -> None:
+    """`__Host-` cookies cannot be set for a whole domain; a cookie without it may come from another host of the domain."""
+    somebody(store)
+    token = session(store, "alice", "t")
+    assert "x-corehours-session" not in handshake(store, {"host": "lab.example", "cookie": f"{SESSION_COOKIE}=t"})
+    seen = handshake(store, {"host": "lab.example", "cookie": f"__Host-{SESSION_COOKIE}=t; a=b"})
+    assert seen["x-corehours-session"] == token.hex() and seen["cookie"] == "a=b"
 
 
 @pytest.mark.parametrize(("headers", "ours"), [
