@@ -47,7 +47,7 @@ def payers(person: Person) -> None:
                              label_visibility="collapsed")
         tier = st.pills("Tier", page.tiers, key="tier", bind="query-params", label_visibility="collapsed")
     found = here.filter(pl.col("payer").str.to_lowercase().str.contains(text.strip().lower(), literal=True),
-                        pl.lit(tier is None) | (pl.col("tier") == tier))
+                        pl.col("tier").is_in([tier] if tier else page.tiers))
     if found.is_empty():
         tables.nothing_here("person_search", "Nobody is called that" if text or tier else "Nobody is billed yet",
                             "Search another part of the name, or another tier." if text or tier

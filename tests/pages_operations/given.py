@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import count
 
+from data.postgres.shelves.runs import Counts
 from data.postgres.store import PostgresTransaction, Store
 from engine.policy import OPERATOR
 from engine.receipts import Receipt
 from engine.services.receipts import create_receipt, mark_paid
+from engine.usage import Rejection
 
 THB = 1_000_000
 _numbers = count(1)
@@ -54,3 +56,15 @@ def receipt(store: Store, payer: str, before: datetime, paid: bool = False) -> R
     """A receipt over everything unbilled of `payer` before `before`; settled by hand when `paid`."""
     made = store.run(lambda tx: create_receipt(tx, payer, before, OPERATOR), actor="operator")
     return store.run(lambda tx: mark_paid(tx, made.id, "bank transfer", OPERATOR), actor="operator") if paid else made
+
+
+def run(store: Store, end: datetime, rejected: tuple[Rejection, ...] = (), skipped: tuple[str, ...] = (), cluster: str = "hpc") -> int:
+    """A batch that was taken up to `end`, with lines that could not be read; its run's id."""
+    def write(tx: PostgresTransaction) -> int:
+        since = int(end.timestamp()) - 3600
+        number = tx.runs.begin("sacct", "sacct -D", (since, since + 3600))
+        tx.runs.reject(number, rejected)
+        tx.runs.taken(number, [cluster], Counts(10, 5, 4, 1, 0, len(rejected)), ["1 row put together again."], skipped)
+        tx.runs.move_watermark(number, "sacct", {cluster: since + 3600}, since)
+        return number
+    return store.run(write)
