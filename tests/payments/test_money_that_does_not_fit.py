@@ -1,0 +1,163 @@
+"""Money is never dropped and never guessed: what does not fit is kept as unapplied, said in plain words, and alarmed."""
+
+from __future__ import annotations
+
+from data.postgres.store import PostgresTransaction
+from engine.policy import OPERATOR
+from engine.services.payments import expire_payments
+from engine.services.receipts import mark_paid, void_receipt
+from tests.payments.conftest import Books, SidecarThread, event, wait_until
+
+
+def told(sidecar: SidecarThread, books: Books, *bodies: bytes) -> None:
+    """Deliver events one after the other and wait until all are applied."""
+    for body in bodies:
+        assert sidecar.post(body).status_code == 200
+        wait_until(books.drained, "drained")
+
+
+def test_a_wrong_amount_pays_nothing(sidecar: SidecarThread, books: Books) -> None:
+    """60.59 came for 60.60: the receipt stays pending, the money is in sight, and the right amount still pays."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    told(sidecar, books, event(payment.reference, amount_minor=6059))
+    assert books.status(receipt) == "pending" and books.payment_status(payment) == "pending"
+    assert books.inbox() == [("processed", "unmatched: 60.59 THB came, 60.60 THB was asked for")]
+    assert books.ledger() == {"receivable:alice": 60_600_000, "income:cpu": 60_600_000,
+                              "clearing:dummy": 60_590_000, "unapplied:dummy": 60_590_000}
+    assert books.actions()[-1] == "payment.unapplied"
+    assert 'unapplied_total{provider="dummy"} 1.0' in sidecar.metrics()
+    assert 'unapplied_balance_micro{currency="THB",provider="dummy"} 6.059e+07' in sidecar.metrics()
+
+    told(sidecar, books, event(payment.reference, amount_minor=6059), event(payment.reference))
+    assert books.status(receipt) == "paid"
+    assert books.ledger()["unapplied:dummy"] == 60_590_000, "told twice, kept once"
+
+
+def test_a_wrong_currency_pays_nothing(sidecar: SidecarThread, books: Books) -> None:
+    """60.60 USD are not 60.60 THB, and 6060 JPY are 6060.00."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    told(sidecar, books, event(payment.reference, currency="USD"), event(payment.reference, currency="JPY"))
+    assert books.status(receipt) == "pending"
+    assert [outcome for _, outcome in books.inbox()] == ["unmatched: 60.60 USD came, 60.60 THB was asked for",
+                                                         "unmatched: 6,060 JPY came, 60.60 THB was asked for"]
+    found = books.store.read(lambda tx: {f"{name.kind}:{name.currency}": micro for name, micro in tx.ledger.balances().items()})
+    assert (found["unapplied:USD"], found["unapplied:JPY"]) == (60_600_000, 6_060_000_000)
+
+
+def test_two_events_of_the_same_money_pay_once(sidecar: SidecarThread, books: Books) -> None:
+    receipt = books.receipt_of("alice")
+    reference = books.payment_of(receipt).reference
+    told(sidecar, books, event(reference, id="evt_one"), event(reference, id="evt_other"))
+    assert books.status(receipt) == "paid"
+    assert books.inbox()[1] == ("processed", f"duplicate: payment {reference} is succeeded already")
+    assert books.ledger() == {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}
+
+
+def test_an_event_may_come_before_its_payment(sidecar: SidecarThread, books: Books) -> None:
+    """The event waits in the inbox; once the payment exists it is applied by itself."""
+    receipt = books.receipt_of("alice")
+    books.payment_of(receipt)
+    hidden = "TXN_" + "0" * 16
+    sidecar.post(event(hidden))
+    wait_until(lambda: books.inbox() == [("received", f"no payment {hidden} yet")], "waiting")
+    assert books.ledger().get("unapplied:dummy") is None
+    _unguarded(books, "update payment set reference = :hidden", hidden=hidden)
+    wait_until(lambda: books.status(receipt) == "paid", "paid")
+
+
+def test_money_nobody_asked_for_is_kept_after_two_minutes(sidecar: SidecarThread, books: Books) -> None:
+    """And should its payment turn up after all, a replay takes the money from where it was kept."""
+    receipt = books.receipt_of("alice")
+    hidden = "TXN_" + "1" * 16
+    sidecar.post(event(hidden))
+    wait_until(lambda: books.inbox()[0][1], "waiting")
+    books.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set received_at = received_at - interval '2 minutes'"))
+    wait_until(books.drained, "drained")
+    assert books.inbox() == [("processed", f"unmatched: 60.60 THB came for {hidden}, which nobody asked for")]
+    assert books.ledger()["unapplied:dummy"] == 60_600_000
+
+    books.payment_of(receipt)
+    _unguarded(books, "update payment set reference = :hidden", hidden=hidden)
+    books.store.run(lambda tx: tx.inbox.replay(1))
+    wait_until(lambda: books.status(receipt) == "paid", "paid")
+    assert books.ledger() == {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}
+
+
+def test_a_declined_payment_may_still_succeed(sidecar: SidecarThread, books: Books) -> None:
+    """Declined, then paid on the second try, in whichever order the events come."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    told(sidecar, books, event(payment.reference, kind="payment.failed"))
+    assert (books.payment_status(payment), books.status(receipt)) == ("failed", "pending")
+    told(sidecar, books, event(payment.reference), event(payment.reference, kind="payment.failed"))
+    assert (books.payment_status(payment), books.status(receipt)) == ("succeeded", "paid")
+
+
+def test_a_late_payment_still_pays_a_pending_receipt(sidecar: SidecarThread, books: Books) -> None:
+    """Its twenty minutes were over; the sweep closed it; the money came all the same."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    _expire(books)
+    assert books.payment_status(payment) == "expired"
+    told(sidecar, books, event(payment.reference))
+    assert books.status(receipt) == "paid"
+    assert books.inbox()[0][1] == "succeeded: 60.60 THB came as asked, though the payment was expired"
+
+
+def test_money_for_a_receipt_that_was_paid_otherwise_is_kept(sidecar: SidecarThread, books: Books) -> None:
+    """alice opened the checkout, then handed the cash to the office, then paid online as well."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    books.store.run(lambda tx: mark_paid(tx, receipt.id, "cash", OPERATOR), actor="operator")
+    told(sidecar, books, event(payment.reference), event(payment.reference))
+    assert books.payment_status(payment) == "unapplied"
+    assert [outcome for _, outcome in books.inbox()] == ["unapplied: the receipt is paid already",
+                                                         f"duplicate: payment {payment.reference} is unapplied already"]
+    assert books.ledger() == {"clearing:manual": 60_600_000, "clearing:dummy": 60_600_000, "unapplied:dummy": 60_600_000,
+                              "income:cpu": 60_600_000}
+
+
+def test_money_for_a_void_receipt_is_kept(sidecar: SidecarThread, books: Books) -> None:
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    books.store.run(lambda tx: void_receipt(tx, receipt.id, "a mistake", OPERATOR), actor="operator")
+    told(sidecar, books, event(payment.reference))
+    assert books.inbox()[0][1] == "unapplied: the receipt is void already"
+    assert books.ledger() == {"clearing:dummy": 60_600_000, "unapplied:dummy": 60_600_000}
+
+
+def test_an_expired_payment_and_its_successor_both_paid(sidecar: SidecarThread, books: Books) -> None:
+    """The second settles the receipt, the first is kept: nobody is billed twice in silence."""
+    receipt = books.receipt_of("alice")
+    first = books.payment_of(receipt)
+    _expire(books)
+    second = books.payment_of(receipt)
+    assert first.reference != second.reference
+    told(sidecar, books, event(second.reference), event(first.reference))
+    assert (books.payment_status(first), books.payment_status(second)) == ("unapplied", "succeeded")
+    assert books.ledger()["unapplied:dummy"] == 60_600_000
+
+
+def test_a_live_event_does_not_touch_test_books(sidecar: SidecarThread, books: Books) -> None:
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    told(sidecar, books, event(payment.reference).replace(b'"livemode": false', b'"livemode": true'))
+    assert books.inbox() == [("processed", "ignored: the event is live, these books are a test")]
+    assert books.status(receipt) == "pending" and "clearing:dummy" not in books.ledger()
+
+
+def _expire(books: Books) -> None:
+    """Twenty minutes pass for every open payment, then the sweep comes."""
+    _unguarded(books, "update payment set expires_at = now() - interval '1 second' where status = 'pending'")
+    assert books.store.run(expire_payments, actor="worker") == 1
+
+
+def _unguarded(books: Books, sql: str, **values: object) -> None:
+    """What only a test may do to a payment."""
+    def write(tx: PostgresTransaction) -> None:
+        tx.payments.execute("alter table payment disable trigger guard_payment")
+        tx.payments.execute(sql, **values)
+        tx.payments.execute("alter table payment enable trigger guard_payment")
+    books.store.run(write)
