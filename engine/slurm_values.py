@@ -21,7 +21,8 @@ from engine.usage import JobState
 # Words Slurm writes where there is no value yet.
 NOTHING = ("", "Unknown", "None", "N/A", "NONE")
 
-_DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})(?:\.(?P<fraction>\d{1,6}))?")
+_DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})(?:\.(?P<fraction>\d{1,6}))?", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _SIZE = re.compile(r"(\d+)(?:\.(\d+))?([KMGTPE]?)B?", re.ASCII)
 _UNIT_KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20, "T": 1 << 30, "P": 1 << 40, "E": 1 << 50}
 _WHOLE = re.compile(r"\d+", re.ASCII)
@@ -41,10 +42,10 @@ def instant(text: str) -> int:
     if _WHOLE.fullmatch(text) and len(text) < 12:
         return int(text)
     try:
-        moment = datetime.fromisoformat(text) if len(text) >= 19 and text[10] == "T" else None
+        moment = datetime.fromisoformat(text) if _TIME.fullmatch(text) else None
     except ValueError:
         moment = None
-    if moment is None or moment.microsecond:
+    if moment is None:
         raise ValueError(f"{text!r} is no time")
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
