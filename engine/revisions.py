@@ -21,7 +21,9 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
     "id": pl.Int64(), **USAGE_SCHEMA, "revision": pl.Int32(), "payer": pl.String(), "tier": pl.String(), **CHARGE_SCHEMA,
     "billed_micro": pl.Int64(),
 }
-MATCH_SCHEMA: dict[str, pl.DataType] = {"row": pl.UInt32(), "exact": pl.Boolean(), **STORED_SCHEMA}
+# A told row and a stored run it may tell again: `exact` by its run key; `same` when nothing that is compared differs.
+MATCH_SCHEMA: dict[str, pl.DataType] = {"row": pl.UInt32(), "id": pl.Int64(), "exact": pl.Boolean(), "same": pl.Boolean()}
+COMPARED = (*BILLING, "ended", "detail", "sluid")
 
 # What the analytics copy holds of an ended run; a correction is a row that takes the old one back and a row that adds the new.
 FACT_KEYS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier", "rate_card",
@@ -63,27 +65,39 @@ def _with_sluids(lines: pl.DataFrame) -> pl.DataFrame:
 
 def one_to_one(matches: pl.DataFrame) -> pl.DataFrame:
     """MATCH rows reduced so that a told row meets one stored run and a stored run one told row; the run key decides first."""
-    ordered = matches.sort(pl.col("exact").not_(), "id", "row")
+    if matches["row"].n_unique() == matches["id"].n_unique() == len(matches):
+        return matches
+    ordered = matches.sort(pl.col("exact").not_(), pl.col("same").not_(), "id", "row")
     return ordered.unique("row", keep="first", maintain_order=True).unique("id", keep="first", maintain_order=True)
 
 
-def decide(told: pl.DataFrame, matches: pl.DataFrame) -> pl.DataFrame:
-    """`told` (USAGE_SCHEMA, each run once) with `id` of the stored run it tells again (null: none) and a `verdict`.
+def decide(told: pl.DataFrame, matches: pl.DataFrame, stored: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `told` (USAGE_SCHEMA, each run once) brings: runs nobody knew, and runs that say more than what is stored.
 
-    Verdicts: `new`; `changed` (billing differs, and it knows as much or more); `refreshed` (knows more, bills the
-    same); `adopts` (brings only the SLUID); `unchanged`.
+    `matches` (MATCH_SCHEMA) pairs row numbers of `told` with stored runs; `stored` (STORED_SCHEMA) has those that are
+    not `same`. The second frame has besides the `id` it tells again and a `verdict`: `changed` (billing differs, and it
+    knows as much or more), `refreshed` (knows more, bills the same) or `adopts` (brings only the SLUID).
     """
-    columns = ["id", *BILLING, "ended", "detail", "sluid"]
-    known = one_to_one(matches).select("row", "id", pl.col(columns[1:]).name.prefix("was_"))
-    pairs = told.with_row_index("row").join(known, on="row", how="left", maintain_order="left")
+    pairs = one_to_one(matches)
+    known = pl.Series(range(0)).cast(pl.UInt32) if pairs.is_empty() else pairs["row"]
+    new = told.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(known.implode()))
+    other = pairs.filter(~pl.col("same")).select("row", "id")
+    again = told[other["row"]].hstack([other["id"]]).join(_as_was(stored), on="id", how="left", maintain_order="left")
+    better = again.with_columns(verdict=_verdict()).filter(pl.col("verdict") != "unchanged")
+    return new, better.select(*told.columns, "id", "verdict")
+
+
+def _as_was(stored: pl.DataFrame) -> pl.DataFrame:
+    return stored.select("id", pl.col(*COMPARED).name.prefix("was_"))
+
+
+def _verdict() -> pl.Expr:
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"was_{name}")) for name in BILLING)
     ranks, was = rank(), rank("was_")
-    verdict = (pl.when(pl.col("id").is_null()).then(pl.lit("new"))
-               .when((ranks >= was) & differs).then(pl.lit("changed"))
-               .when(ranks > was).then(pl.lit("refreshed"))
-               .when(pl.col("sluid").is_not_null() & pl.col("was_sluid").is_null()).then(pl.lit("adopts"))
-               .otherwise(pl.lit("unchanged")))
-    return pairs.with_columns(verdict=verdict).select(*told.columns, "id", "verdict")
+    return (pl.when((ranks >= was) & differs).then(pl.lit("changed"))
+            .when(ranks > was).then(pl.lit("refreshed"))
+            .when(pl.col("sluid").is_not_null() & pl.col("was_sluid").is_null()).then(pl.lit("adopts"))
+            .otherwise(pl.lit("unchanged")))
 
 
 def facts(rows: pl.DataFrame, sign: int = 1) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from data.postgres.shelves.runs import Counts
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import DomainError
 from engine.ports import Progress
-from engine.revisions import MATCH_SCHEMA, decide, facts, one_row_a_run
+from engine.revisions import decide, facts, one_row_a_run
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
 
@@ -116,10 +116,8 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
 def _decided(tx: PostgresTransaction, told: pl.DataFrame, match: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Runs nobody knew, and runs that say more than what is stored (with `id` and `verdict`)."""
     if told.is_empty() or not (match or tx.usage.overlaps(told)):
-        return told, decide(told.clear(), pl.DataFrame(schema=MATCH_SCHEMA))
-    decided = decide(told, tx.usage.matches(told))
-    return (decided.filter(verdict="new").drop("id", "verdict"),
-            decided.filter(~pl.col("verdict").is_in(["new", "unchanged"])))
+        return told, told.clear().with_columns(id=pl.lit(0, pl.Int64), verdict=pl.lit(""))
+    return decide(told, *tx.usage.matches(told))
 
 
 def _make_payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> None:

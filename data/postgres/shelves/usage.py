@@ -11,7 +11,7 @@ import polars as pl
 from data.postgres.bulk import as_columns, copy_in, copy_out
 from data.postgres.shelves.shelf import Shelf
 from engine.rating import CHARGE_SCHEMA
-from engine.revisions import ALIAS, MATCH_SCHEMA, STORED_SCHEMA
+from engine.revisions import ALIAS, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
 from engine.usage import USAGE_SCHEMA, Asked
 
 # How people see a stored run: column here, name outside.
@@ -23,13 +23,13 @@ CHARGES = ("payer", "tier", *CHARGE_SCHEMA)
 FIRST_LOAD = 20_000             # rows from which dropping and making the indexes pays
 WRITTEN = (*USAGE_SCHEMA, *CHARGES)
 _STORED = as_columns(STORED_SCHEMA)
-_PAIRS = """
+_SAME = " and ".join(f"u.{name} is not distinct from t.{name}" for name in COMPARED)
+_PAIRS = f"""
 create temp table told_match on commit drop as
-select distinct on (t.row, u.id) t.row, u.id, u.run_key = t.run_key as exact from told t join usage_record u
-  on u.run_key = t.run_key
-union
-select t.row, u.id, u.run_key = t.run_key from told t join usage_record u
-  on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)
+select t.row, u.id, true as exact, {_SAME} as same from told t join usage_record u on u.run_key = t.run_key
+union all
+select t.row, u.id, false, {_SAME} from told t join usage_record u
+  on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at) and u.run_key <> t.run_key
   and (u.sluid is null or t.sluid is null or u.sluid = t.sluid)
 """
 UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
@@ -56,12 +56,17 @@ class UsageShelf(Shelf):
             " and submit_at between to_timestamp(:first) and to_timestamp(:last))", **span)
             for span in spans.iter_rows(named=True))
 
-    def matches(self, told: pl.DataFrame) -> pl.DataFrame:
-        """Stored runs that `told` may tell again (MATCH_SCHEMA): same run key, or same alias where one knows no SLUID."""
-        self._stage("told", told.with_row_index("row").select("row", "run_key", *ALIAS, "sluid"), key="row bigint")
+    def matches(self, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Stored runs that `told` may tell again: same run key, or same alias where one knows no SLUID.
+
+        All pairs (MATCH_SCHEMA), and the stored runs (STORED_SCHEMA) in which anything that is compared differs.
+        """
+        columns = ["row", "run_key", *ALIAS, *COMPARED]
+        self._stage("told", told.with_row_index("row").select(columns), key="row bigint")
         self.execute(_PAIRS)
-        return copy_out(self.connection, f"select m.row, m.exact, {_STORED} from told_match m join usage_record u using (id)",
-                        MATCH_SCHEMA)
+        pairs = copy_out(self.connection, "select row, id, exact, same from told_match", MATCH_SCHEMA)
+        differ = f"select {_STORED} from usage_record u where id in (select id from told_match where not same)"
+        return pairs, copy_out(self.connection, differ, STORED_SCHEMA)
 
     def lock(self, ids: Sequence[int]) -> pl.DataFrame:
         """These runs as they are now (STORED_SCHEMA, by run key), locked until the transaction ends."""
