@@ -31,11 +31,13 @@ def _runs(pid: int, data: str) -> bool:
 
 def _nobody_holds(users: str) -> bool:
     try:
-        with Path(users).open("a") as lock:
+        with Path(users).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-    except OSError:             # held, or the whole home is gone
-        return not Path(users).parent.exists()
+    except FileNotFoundError:   # the whole home is gone
+        return True
+    except BlockingIOError:
+        return False
 
 
 if __name__ == "__main__":
