@@ -13,13 +13,17 @@ from data.postgres.store import PostgresTransaction
 from engine.errors import NotFound
 from engine.money import amount_text
 from engine.payments import Payment
+from engine.policy import OPERATOR
+from engine.services.payments import StartedPayment, start_payment
 
-HELP = "payments: list, inbox (what providers told us), replay ID"
+HELP = "payments: start RECEIPT, list, inbox (what providers told us), replay ID"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `payments`."""
     verbs = parser.add_subparsers(dest="verb", required=True)
+    start = verbs.add_parser("start", help="a payment of a pending receipt, or the one that is open: where to pay it")
+    start.add_argument("receipt", help="its id or number")
     listing = verbs.add_parser("list", help="the newest payments")
     inbox = verbs.add_parser("inbox", help="the newest webhook events and what became of them")
     inbox.add_argument("--state", choices=["received", "processing", "processed", "failed"])
@@ -28,19 +32,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("--most", type=int, default=100, help="how many (default %(default)s)")
     replay = verbs.add_parser("replay", help="apply an event again; money that was posted is not posted twice")
     replay.add_argument("id", type=int, help="its number in the inbox")
-    for verb in (listing, inbox, replay):
+    for verb in (start, listing, inbox, replay):
         verb.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
     with installation() as store:
-        if args.verb == "list":
+        if args.verb == "start":
+            _tell_start(store.run(lambda tx: start_payment(tx, args.receipt, OPERATOR), actor=OPERATOR.name), args.json)
+        elif args.verb == "list":
             _list_payments(store.read(lambda tx: tx.payments.all(args.most)), args.json)
         elif args.verb == "inbox":
             _list_events(store.read(lambda tx: tx.inbox.newest(args.most, args.state)), args)
         else:
-            event = store.run(lambda tx: _replay(tx, args.id), actor="operator")
+            event = store.run(lambda tx: _replay(tx, args.id), actor=OPERATOR.name)
             print(json.dumps(_event(event)) if args.json else f"Event {event.id} is due; a running sidecar applies it now.")
     return 0
 
@@ -52,6 +58,12 @@ def _replay(tx: PostgresTransaction, number: int) -> InboxRow:
     event = tx.inbox.get(number)
     assert event is not None
     return event
+
+
+def _tell_start(started: StartedPayment, as_json: bool) -> None:
+    payment = started.payment
+    print(json.dumps(_payment(payment) | {"url": started.url}) if as_json else
+          f"{payment.money} at {payment.provider}, reference {payment.reference}, open until {_utc(payment.expires_at)}:\n{started.url}")
 
 
 def _list_payments(payments: list[Payment], as_json: bool) -> None:

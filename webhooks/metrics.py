@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from data.postgres.health import OUTAGE, Figures
+from data.postgres.health import TROUBLE, Figures
 from engine.payments import Step
 
 RECEIVED = ("stored", "duplicate", "forged", "malformed", "oversized", "unavailable")
@@ -69,7 +69,7 @@ class _Database:
         """One gauge a figure."""
         try:
             now: Figures | None = self._figures()
-        except OUTAGE:
+        except TROUBLE:
             now = None
         yield GaugeMetricFamily("database_up", "1 when the database answers.", value=float(now is not None))
         yield GaugeMetricFamily("inbox_waiting", "Events stored and not applied yet.", value=now.inbox_waiting if now else NAN)

@@ -10,11 +10,12 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
-from data.postgres.health import OUTAGE
+from data.postgres.health import TROUBLE
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from engine.ports import PaymentProvider
+from webhooks.log import say
 from webhooks.metrics import Metrics
 from webhooks.worker import Worker
 
@@ -45,8 +46,11 @@ class Sidecar:
         try:
             with anyio.fail_after(seconds):
                 return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.limiter)
-        except (*OUTAGE, TimeoutError):  # type: ignore[misc]
-            raise Unavailable() from None
+        except TROUBLE as error:
+            say("database.trouble", error=type(error).__name__, detail=str(getattr(error, "orig", error))[:300])
+        except TimeoutError:
+            say("database.slow", seconds=seconds)
+        raise Unavailable()
 
 
 def sidecar_of(request: Request) -> Sidecar:

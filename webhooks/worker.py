@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Mapping
 
 from data.failpoints import hit
-from data.postgres.health import OUTAGE
+from data.postgres.health import OUTAGE, TROUBLE
 from data.postgres.shelves.inbox import InboxRow
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
@@ -69,6 +69,9 @@ class Worker:
         except OUTAGE as error:
             say("inbox.outage", error=type(error).__name__)
             self._stopping.wait(OUTAGE_SECONDS)
+        except Exception as error:      # a worker that ends in silence is worse than one that says it is in trouble
+            say("inbox.trouble", error=type(error).__name__, trace=traceback.format_exc(limit=-5))
+            self._stopping.wait(OUTAGE_SECONDS)
 
     def step(self) -> bool:
         """Claim one event and apply it; False when none is due."""
@@ -107,7 +110,7 @@ class Worker:
         over = self._store.run(lambda tx: tx.inbox.failed(row, words), actor=ACTOR)
         self._metrics.payments.labels(row.provider, "error").inc()
         say("inbox.failed" if over else "inbox.again", inbox=row.id, attempt=row.attempts, error=words,
-            trace=traceback.format_exc(limit=20))
+            trace=traceback.format_exc(limit=-10))
 
     def _tell(self, row: InboxRow, decision: Decision) -> None:
         self._metrics.applied(row.provider, decision.step)
@@ -120,5 +123,5 @@ def sweep(store: Store) -> None:
     try:
         if count := store.run(expire_payments, actor=ACTOR):
             say("payments.expired", count=count)
-    except OUTAGE as error:
-        say("sweep.outage", error=type(error).__name__)
+    except TROUBLE as error:
+        say("sweep.trouble", error=type(error).__name__)

@@ -11,6 +11,8 @@ from data.postgres.store import Store
 
 # The database does not answer or broke off; the work was not done and may be tried again.
 OUTAGE: tuple[type[Exception], ...] = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+# The same, or it refused: the tables may not be made yet.
+TROUBLE: tuple[type[Exception], ...] = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ def reasons(store: Store) -> list[str]:
     """Why nothing should be sent here, in plain words; empty when all is well."""
     try:
         found = current(store.engine)
-    except OUTAGE as error:
+    except TROUBLE as error:
         return [f"the database does not answer: {str(getattr(error, 'orig', error)).splitlines()[0][:200]}"]
     if found != newest():
         return [f"the tables are at {found or 'nothing'}, this code needs {newest()}: run ./corehours migrate"]

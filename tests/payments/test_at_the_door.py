@@ -137,11 +137,24 @@ class no_connections:
                 connection.execute(statement.encode())
 
 
-def test_a_sidecar_without_tables_is_not_ready(sidecar: SidecarThread, database_url: str) -> None:
+def test_a_sidecar_that_was_started_before_the_tables_waits_for_them(
+        new_sidecar: Callable[[], SidecarProcess], books: Books, database_url: str) -> None:
+    """Not ready and says why; answers 503; once the tables are there it works without being started again."""
+    hidden, shown = "alter table {} rename to {}_hidden", "alter table {0}_hidden rename to {0}"
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("update alembic_version set version_num = '0000'")
-    ready = requests.get(f"{sidecar.url}/readyz", timeout=10)
-    assert ready.status_code == 503 and "./corehours migrate" in ready.json()["reasons"][0]
+        for table in ("alembic_version", "webhook_inbox"):
+            connection.execute(hidden.format(table, table).encode())
+        sidecar = new_sidecar().start()
+        ready = requests.get(f"{sidecar.url}/readyz", timeout=10)
+        assert ready.status_code == 503 and "./corehours migrate" in ready.json()["reasons"][0]
+        assert sidecar.post(event("TXN_EARLY")).status_code == 503
+        assert "inbox_waiting NaN" in sidecar.metrics()
+        for table in ("alembic_version", "webhook_inbox"):
+            connection.execute(shown.format(table).encode())
+    assert requests.get(f"{sidecar.url}/readyz", timeout=10).json() == {"ready": True, "reasons": []}
+    receipt = books.receipt_of("alice")
+    assert sidecar.post(event(books.payment_of(receipt).reference)).status_code == 200
+    wait_until(lambda: books.status(receipt) == "paid", "paid")
 
 
 def test_every_series_is_there_from_the_start(sidecar: SidecarThread) -> None:

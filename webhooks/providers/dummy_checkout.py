@@ -136,6 +136,7 @@ def _main(order: Order, token: str) -> str:
 <dl><dt>Reference</dt><dd>{escape(order.reference)}</dd></dl>
 {_button("pay", f"Pay {_amount(order)}", "primary")}
 {_button("decline", "Decline")}
+<p class="back"><a href="{escape(order.return_url)}">Back without paying</a></p>
 </section>
 <details class="card"><summary>Test faults</summary>
 <p class="note">Each sends a webhook that something is wrong with.</p>
