@@ -14,8 +14,9 @@ from engine.users import Person
 FOUR = 4
 KEPT = ("run_key", "cluster", "job_id", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state",
         "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
-        "cpu_used_core_seconds", "cpu_used_from", "mem_used_mib_seconds", "mem_used_from", "revision", "payer", "tier", "rate_card",
-        "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro", "rounding_micro",
+        "cpu_used_core_seconds", "cpu_used_from", "mem_used_mib_seconds", "mem_used_from", "revision", "payer", "tier",
+        "rate_card", "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
+        "rounding_micro",
         "cost_micro", "billed_micro")
 
 
@@ -60,14 +61,15 @@ def _factor_rows(found: reads.Explained) -> list[dict[str, object]]:
          "unit": words.METER_UNITS[factor.meter], "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
         for factor in found.explanation.factors]
     rounding = found.explanation.rounding_micro
-    return [*rows, {"meter": "Rounding", "source": ROUNDING_WORDS[found.card.rounding], "quantity": None, "unit": "", "price": None,
-                    "amount": rounding / 1e6}]
+    return [*rows, {"meter": "Rounding", "source": ROUNDING_WORDS[found.card.rounding], "quantity": None, "unit": "",
+                    "price": None, "amount": rounding / 1e6}]
 
 
 def _factor_columns(currency: str) -> dict[str, object]:
     return {"meter": tables.text_column("Meter", 90), "source": tables.text_column("Quantity comes from", 228),
             "quantity": tables.number_column("Quantity", 96, FOUR), "unit": tables.text_column("Unit", 70),
-            "price": tables.money_column(f"× {currency} per unit", 112), "amount": tables.money_column(f"= {currency}", 104, FOUR)}
+            "price": tables.money_column(f"× {currency} per unit", 112),
+            "amount": tables.money_column(f"= {currency}", 104, FOUR)}
 
 
 def _card_line(found: reads.Explained) -> str:

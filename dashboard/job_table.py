@@ -26,17 +26,20 @@ def rows(jobs: pl.DataFrame) -> pl.DataFrame:
         pl.col("job_id").alias("job"), pl.col("job_name").map_elements(shown, return_dtype=pl.String).alias("name"),
         pl.col("account_name").alias("account"), pl.col("user_name").alias("user"), pl.col("partition_name").alias("partition"),
         pl.concat_list(pl.col("state").str.to_lowercase()).alias("state"),
-        (pl.col("elapsed_seconds") / 3600).alias("hours"), pl.col("alloc_cpus").alias("cores"), pl.col("alloc_gpus").alias("gpus"),
+        (pl.col("elapsed_seconds") / 3600).alias("hours"), pl.col("alloc_cpus").alias("cores"),
+        pl.col("alloc_gpus").alias("gpus"),
         used.clip(0, 100).alias("cpu_share"),
-        pl.when(pl.col("end_at").is_not_null()).then(pl.col("cost_micro") / 1e6).alias("cost"), pl.concat_list("billing").alias("billing"))
+        pl.when(pl.col("end_at").is_not_null()).then(pl.col("cost_micro") / 1e6).alias("cost"),
+        pl.concat_list("billing").alias("billing"))
 
 
 def columns(names: Sequence[str], currency: str, widths: dict[str, int] | None = None, years: bool = False) -> dict[str, Any]:
     """The configuration of the columns `names`, money and state where the caller puts them."""
-    width = {"ended": 112 if years else 96, "job": 74, "name": 150, "account": 84, "user": 96, "partition": 76, "state": 100, "hours": 62,
-             "cores": 58, "gpus": 56, "cpu_share": 112, "cost": 88, "billing": 88} | (widths or {})
+    width = {"ended": 112 if years else 96, "job": 74, "name": 150, "account": 84, "user": 96, "partition": 76, "state": 100,
+             "hours": 62, "cores": 58, "gpus": 56, "cpu_share": 112, "cost": 88, "billing": 88} | (widths or {})
+    moment = "D MMM YYYY HH:mm" if years else "D MMM HH:mm"
     makers = {
-        "ended": lambda w: st.column_config.DatetimeColumn("Ended", width=w, format="D MMM YYYY HH:mm" if years else "D MMM HH:mm"),
+        "ended": lambda w: st.column_config.DatetimeColumn("Ended", width=w, format=moment),
         "job": lambda w: tables.text_column("Job", w), "name": lambda w: tables.text_column("Name", w),
         "account": lambda w: tables.text_column("Account", w), "user": lambda w: tables.text_column("User", w),
         "partition": lambda w: tables.text_column("Partition", w), "state": lambda w: tables.state_column("State", w, JOB_STATES),
@@ -63,10 +66,12 @@ def line_rows(lines: pl.DataFrame) -> pl.DataFrame:
 def line_columns(currency: str) -> dict[str, Any]:
     """Their columns."""
     return {
-        "ended": st.column_config.DatetimeColumn("Ended", width=128, format="D MMM YYYY HH:mm"), "job": tables.text_column("Job", 76),
-        "name": tables.text_column("Name", 180), "account": tables.text_column("Account", 90), "kind": tables.text_column("Kind", 88),
+        "ended": st.column_config.DatetimeColumn("Ended", width=128, format="D MMM YYYY HH:mm"),
+        "job": tables.text_column("Job", 76), "name": tables.text_column("Name", 180),
+        "account": tables.text_column("Account", 90), "kind": tables.text_column("Kind", 88),
         "rate_card": tables.text_column("Card", 84), "cpu": tables.number_column("Core-h", 78, 2),
-        "gpu": tables.number_column("GPU-h", 74, 2), "mem": tables.number_column("GiB-h", 84, 2), "cost": tables.money_column(currency, 92)}
+        "gpu": tables.number_column("GPU-h", 74, 2), "mem": tables.number_column("GiB-h", 84, 2),
+        "cost": tables.money_column(currency, 92)}
 
 
 def shown(name: str) -> str:

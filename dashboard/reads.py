@@ -246,8 +246,8 @@ def _receipt_page(tx: PostgresTransaction, person: Person, name: str) -> Receipt
     receipt = receipt_service.get_receipt(tx, name, person)
     first, last = tx.usage_reads.receipt_span(receipt.id)
     jobs = tx.usage_reads.receipt_jobs(receipt.id)
-    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), jobs.filter(kind="adjustment"), {card.name: card for card in tx.rates.book()},
-                       tx.receipts.events(receipt.id), first, last, tx.now)
+    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), jobs.filter(kind="adjustment"),
+                       {card.name: card for card in tx.rates.book()}, tx.receipts.events(receipt.id), first, last, tx.now)
 
 
 def receipt_jobs(person: Person, name: str) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from dashboard import reads, words
 from data.postgres.shelves.usage_reads import Scope
 from engine.users import Person
 
+
 def scope_switch(person: Person, what: str = "usage", projects: bool = True) -> str:
     """Draw the switch where there is a choice; returns reads.OWN, PROJECTS or ALL. `what` is what is shown of them."""
     options = [option for option in reads.scopes(person) if projects or option != reads.PROJECTS]
@@ -36,7 +37,8 @@ def whose(person: Person, choice: str, standing: reads.Standing) -> str:
         return f"Everybody · amounts in {standing.currency}"
     if choice == reads.PROJECTS:
         return f"Projects {words.plain(', '.join(person.projects))} · amounts in {standing.currency}"
-    return f"{words.plain(person.payer)} · tier {standing.tier} · rate card {words.plain(standing.card)} · amounts in {standing.currency}"
+    return (f"{words.plain(person.payer)} · tier {standing.tier} · rate card {words.plain(standing.card)}"
+            f" · amounts in {standing.currency}")
 
 
 def scope(person: Person, choice: str) -> Scope:

@@ -48,17 +48,18 @@ def row(person: Person, scope: Scope, period: Period, now: datetime) -> Shown:
     """Draw the other filters and return what all of them say."""
     today = now.astimezone(words.zone()).date()
     accounts, partitions, states = reads.choices(person.id, scope)
-    chosen = [
-        st.multiselect("Account", accounts, key="account", bind="query-params", placeholder="All accounts", label_visibility="collapsed",
-                       width=140),
-        st.multiselect("Partition", partitions, key="partition", bind="query-params", placeholder="All partitions",
-                       label_visibility="collapsed", width=134),
-        st.multiselect("State", states, key="state", bind="query-params", placeholder="All states", label_visibility="collapsed", width=112)]
+    chosen = [_several("account", "accounts", accounts, 140), _several("partition", "partitions", partitions, 134),
+              _several("state", "states", states, 112)]
     text = st.text_input("Search", key="q", bind="query-params", placeholder="Job id or name", icon=":material/search:",
                          label_visibility="collapsed", max_chars=200, width=184)
     zone = words.zone()
     filters = Filters(period.start(zone), period.end(zone), period.last >= today, *(tuple(names) for names in chosen), text or "")
     return Shown(scope, period, filters)
+
+
+def _several(name: str, plural: str, options: list[str], width: int) -> list[str]:
+    return st.multiselect(name.capitalize(), options, key=name, bind="query-params", placeholder=f"All {plural}",
+                          label_visibility="collapsed", width=width)
 
 
 def period_choice(now: datetime) -> Period:
@@ -89,7 +90,8 @@ def trail(period: Period) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         for word in wider:
-            st.button(_label(word), key=f"up_{word}", type="tertiary", icon=":material/arrow_back:", on_click=open_period, args=(word,))
+            st.button(_label(word), key=f"up_{word}", type="tertiary", icon=":material/arrow_back:", on_click=open_period,
+                      args=(word,))
         st.markdown(f"**{_label(period.word)}**", width="content")
 
 

@@ -46,20 +46,21 @@ def kpis(page: reads.Home, standing: reads.Standing) -> list[tables.Kpi]:
     jobs, micro = page.unbilled
     owed = sum(receipt.total_micro for receipt in page.open_receipts)
     late = [receipt for receipt in page.open_receipts if receipt.due_at < standing.now]
-    open_note = words.count(len(page.open_receipts), "receipt")
-    if late:
-        open_note = f"{len(late)} of {open_note} overdue"
-    elif page.open_receipts:
-        open_note += f", next due {words.day(page.open_receipts[0].due_at)}"
+    open_note = f"{len(page.open_receipts)} open"
+    if page.open_receipts:
+        next_due = words.day(page.open_receipts[0].due_at)
+        open_note = f"{len(late)} of {len(page.open_receipts)} overdue" if late else f"{open_note}, due {next_due}"
     running = page.running
     return [
-        tables.Kpi(f"{standing.now.astimezone(words.zone()):%B} to date", words.money(page.month.cost_micro), compared(page, standing),
+        tables.Kpi(f"{standing.now.astimezone(words.zone()):%B} to date", words.money(page.month.cost_micro),
+                   compared(page, standing),
                    help=f"Cost of the jobs that ended this month, in {standing.currency}, beside the same days of last month"),
         tables.Kpi("Unbilled", words.money(micro), words.count(jobs, "job"), help="Ended jobs that are on no receipt yet"),
         tables.Kpi("Open receipts", words.money(owed), open_note if page.open_receipts else "nothing to pay",
                    colour="red" if late else "gray", help="Issued and not paid yet"),
         tables.Kpi("Running now", words.count(running.running, "job"),
-                   f"{running.cores:,} cores, {running.gpus:,} GPUs, {running.waiting} waiting"),
+                   f"{running.cores:,} cores, {running.gpus:,} GPUs",
+                   help=f"{words.count(running.waiting, 'job waits', 'jobs wait')} for a place, as Slurm said last"),
     ]
 
 
@@ -79,7 +80,8 @@ def open_receipts(page: reads.Home, standing: reads.Standing) -> None:
     if not page.open_receipts:
         st.markdown(tables.small("Nothing to pay."))
     else:
-        rows = [{"number": receipt.number, "due": words.days_left(receipt.due_at, standing.now), "total": tables.major(receipt.total_micro)}
+        rows = [{"number": receipt.number, "due": words.days_left(receipt.due_at, standing.now),
+                 "total": tables.major(receipt.total_micro)}
                 for receipt in page.open_receipts[:6]]
         tables.table(rows, {"number": tables.text_column("Receipt", 122), "due": tables.text_column("Due", 84),
                             "total": tables.money_column("Total", 84)}, key="open_receipts", alt="Receipts that are not paid yet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import actions, confirm, exports, job_table, navigation, reads, tables, words
-from dashboard.access import require
+from dashboard.access import me, require
 from dashboard.receipt_lines import lines, sums
 from engine.errors import DomainError
 from engine.payments import Payment
@@ -21,7 +21,7 @@ LOOK_EVERY = "2s"
 
 def show(person: Person) -> None:
     """The page from top to bottom."""
-    name = st.query_params.get("id", "")
+    name = st.query_params.get("id") or st.query_params.get("receipt", "")      # the checkout sends people back with the latter
     try:
         page = reads.receipt_page(person, name)
     except DomainError:
@@ -34,11 +34,15 @@ def show(person: Person) -> None:
         void(person, receipt)
     standing(page)
     wide, narrow = st.columns([2.1, 1])
-    with wide, tables.card("Lines", f"tier {receipt.tier} · {words.plain(', '.join(page.meters['rate_card'].unique().sort()))}", key="lines_card"):
+    cards = words.plain(", ".join(page.meters["rate_card"].unique().sort()))
+    with wide, tables.card("Lines", f"tier {receipt.tier} · {cards}", key="lines_card"):
         document(page)
     with narrow, tables.card("Pay" if receipt.status is ReceiptStatus.PENDING else "Payment",
                              words.money(receipt.total_micro, receipt.currency), key="pay_card"):
-        paying(person, receipt.number, receipt.status)
+        if receipt.status is ReceiptStatus.PENDING:
+            paying(person, receipt.number)
+        else:
+            settled(receipt, reads.payments(person, receipt.number)[1])
     jobs(person, receipt)
 
 
@@ -67,16 +71,18 @@ def standing(page: reads.ReceiptPage) -> None:
     receipt = page.receipt
     with st.container(horizontal=True, vertical_alignment="center"):
         tables.state_badge(reads.receipt_state(receipt, page.now))
-        said = {ReceiptStatus.PENDING: words.due(receipt.due_at, page.now), ReceiptStatus.PAID: f"paid {words.moment(receipt.paid_at)}"}
+        said = {ReceiptStatus.PENDING: words.due(receipt.due_at, page.now),
+                ReceiptStatus.PAID: f"paid {words.moment(receipt.paid_at)}"}
         st.markdown(tables.small(said.get(receipt.status, "nothing is owed")), width="content")
 
 
 def document(page: reads.ReceiptPage) -> None:
     """Lines, sums and history."""
     receipt = page.receipt
-    tables.table(lines(page), {
-        "what": tables.text_column("What", 254), "quantity": tables.number_column("Quantity", 88, 2), "unit": tables.text_column("Unit", 66),
-        "price": tables.money_column(f"{receipt.currency} per unit", 96), "amount": tables.money_column(receipt.currency, 92)},
+    tables.table([line.cells() for line in lines(page)], {
+        "what": tables.text_column("What", 196), "quantity": tables.number_column("Quantity", 84, 2),
+        "unit": tables.text_column("Unit", 62), "price": tables.money_column(f"{receipt.currency} per unit", 96),
+        "amount": tables.money_column(receipt.currency, 92)},
         key="lines", alt="What the receipt charges")
     _, right = st.columns([1.1, 1])
     with right, st.container(gap="xxsmall"):
@@ -94,7 +100,8 @@ def history(page: reads.ReceiptPage) -> None:
     steps = [(("check_circle", "green") if event.to_status != "void" else ("cancel", "gray"), said(event), words.moment(event.at))
              for event in page.events]
     if page.receipt.status is ReceiptStatus.PENDING:
-        steps += [(("schedule", "orange"), "Waiting for payment", f"due {words.day(page.receipt.due_at)}"), (("circle", "gray"), "Paid", "")]
+        steps += [(("schedule", "orange"), "Waiting for payment", f"due {words.day(page.receipt.due_at)}"),
+                  (("circle", "gray"), "Paid", "")]
     for (icon, colour), text, when in steps:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None):
             st.markdown(f":small[:{colour}[:material/{icon}:] {text}]", width="content")
@@ -108,27 +115,23 @@ def said(event: reads.ReceiptEvent) -> str:
 
 
 @st.fragment(run_every=LOOK_EVERY)
-def paying(person: Person, number: str, drawn: ReceiptStatus) -> None:
+def paying(person: Person, number: str) -> None:
     """Pay, wait for the provider's word, and tell when it came. The rest of the page is drawn anew only then."""
-    receipt, payments, now = reads.payments(person, number)
-    if receipt.status is not drawn:
-        st.rerun()
+    receipt, payments, now = reads.payments(me(), number)
     if receipt.status is not ReceiptStatus.PENDING:
-        settled(receipt, payments)
-        return
+        st.rerun()
     waiting = next((payment for payment in payments if payment.open(now)), None)
     if waiting:
         left = words.clock(waiting.expires_at - now)
-        st.link_button("Open the checkout", reads.checkout_url(waiting), type="primary", icon=":material/open_in_new:", width="stretch",
-                       key="checkout")
+        st.link_button("Open the checkout", reads.checkout_url(waiting), type="primary", icon=":material/open_in_new:",
+                       width="stretch", key="checkout")
         st.markdown(tables.small(f"Reference {waiting.reference} · {left} left"))
         st.badge("Waiting for the provider", icon=":material/schedule:", color="orange")
     elif person.may(Action.PAY):
-        if st.button(f"Pay {words.money(receipt.total_micro, receipt.currency)}", type="primary", icon=":material/credit_card:",
-                     width="stretch", key="pay"):
-            done = actions.act(lambda tx: start_payment(tx, number, person), f"pay_{number}")
-            if done.ok:
-                st.rerun(scope="fragment")
+        pressed = st.button(f"Pay {words.money(receipt.total_micro, receipt.currency)}", type="primary",
+                            icon=":material/credit_card:", width="stretch", key="pay")
+        if pressed and actions.act(lambda tx: start_payment(tx, number, person), f"pay_{number}").ok:
+            st.rerun(scope="fragment")
     st.markdown(tables.small("A payment counts once the provider confirms it to us, usually within a minute."))
     attempts([payment for payment in payments if payment is not waiting])
 
@@ -149,7 +152,7 @@ def settled(receipt: Receipt, payments: list[Payment]) -> None:
 def attempts(others: list[Payment]) -> None:
     """Payments that came to nothing."""
     if others:
-        tables.rows_of([(f"{payment.reference}", f"{payment.status}, {words.moment(payment.created_at)}") for payment in others[:3]])
+        tables.rows_of([(one.reference, f"{one.status}, {words.moment(one.created_at)}") for one in others[:3]])
 
 
 def jobs(person: Person, receipt: Receipt) -> None:
@@ -165,8 +168,8 @@ def jobs(person: Person, receipt: Receipt) -> None:
 @st.dialog("Void this receipt?", icon=":material/warning:")
 def void(person: Person, receipt: Receipt) -> None:
     """Take a pending receipt back."""
-    st.markdown(f"{words.plain(receipt.payer)} then owes {words.money(receipt.total_micro, receipt.currency)} less, and the "
-                f"{words.count(receipt.lines, 'job')} on {receipt.number} can be billed again. The receipt stays on record as void.")
+    st.markdown(f"{words.plain(receipt.payer)} then owes {words.money(receipt.total_micro, receipt.currency)} less, and what "
+                f"stands on {receipt.number} can be billed again. The receipt stays on record as void.")
     reason = confirm.reason_form("void", "Void receipt", "Keep receipt")
     if reason and actions.act(lambda tx: void_receipt(tx, receipt.id, reason, person), "void", f"{receipt.number} is void.").ok:
         st.rerun()

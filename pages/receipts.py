@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import streamlit as st
 
@@ -56,8 +56,9 @@ def listed(found: list[Receipt], states: dict[str, str], chosen: str, choice: st
                         f"{words.money(sum(one.total_micro for one in owed))} open" if owed else "nothing open",
                         *(["void ones not counted"] if "void" in states.values() and chosen in ("all", "void") else []))
         st.markdown(tables.small("Select a receipt to open it"), width="content")
-    selected = tables.table([row(receipt, states[receipt.id]) for receipt in rows], columns(standing.currency, choice == reads.ALL),
-                            key=f"receipts_{choice}_{chosen}", select="single-row", alt="Receipts", height=430)
+    cells = [row(receipt, states[receipt.id]) for receipt in rows]
+    selected = tables.table(cells, columns(standing.currency, choice == reads.ALL), key=f"receipts_{choice}_{chosen}",
+                            select="single-row", alt="Receipts", height=430)
     if selected:
         st.switch_page(navigation.page_of("receipt"), query_params={"id": rows[selected[0]].number})
 
@@ -82,21 +83,25 @@ def _state_chosen() -> None:
 
 def row(receipt: Receipt, state: str) -> dict[str, object]:
     """One receipt as table cells; times in the site's zone."""
-    zone = words.zone()
     return {"number": receipt.number, "payer": receipt.payer, "tier": receipt.tier, "jobs": receipt.lines,
-            "issued": receipt.issued_at.astimezone(zone).date(), "before": (receipt.ended_before - timedelta(seconds=1)).astimezone(zone).date(),
-            "due": receipt.due_at.astimezone(zone).date(), "paid": receipt.paid_at.astimezone(zone).date() if receipt.paid_at else None,
+            "issued": local(receipt.issued_at), "before": local(receipt.ended_before - timedelta(seconds=1)),
+            "due": local(receipt.due_at), "paid": local(receipt.paid_at) if receipt.paid_at else None,
             "total": tables.major(receipt.total_micro), "state": tables.pill(state)}
+
+
+def local(instant: datetime) -> date:
+    """The day of an instant, where the site is."""
+    return instant.astimezone(words.zone()).date()
 
 
 def columns(currency: str, payers: bool) -> dict[str, object]:
     """Columns that fit the page; the payer only where there are several."""
-    date = st.column_config.DateColumn
+    day = st.column_config.DateColumn
     whom = {"payer": tables.text_column("Payer", 130)} if payers else {}
     return {"number": tables.text_column("Receipt", 132), **whom, "tier": tables.text_column("Tier", 72),
-            "before": date("Jobs up to", width=104, format="D MMM YYYY"), "jobs": tables.number_column("Jobs", 64),
-            "issued": date("Issued", width=104, format="D MMM YYYY"), "due": date("Due", width=104, format="D MMM YYYY"),
-            "paid": date("Paid", width=104, format="D MMM YYYY"), "total": tables.money_column(currency, 92),
+            "before": day("Jobs up to", width=104, format="D MMM YYYY"), "jobs": tables.number_column("Jobs", 64),
+            "issued": day("Issued", width=104, format="D MMM YYYY"), "due": day("Due", width=104, format="D MMM YYYY"),
+            "paid": day("Paid", width=104, format="D MMM YYYY"), "total": tables.money_column(currency, 92),
             "state": tables.state_column("State", 88, STATES[1:])}
 
 

@@ -7,14 +7,15 @@ from datetime import date
 
 import streamlit as st
 
-from dashboard import charts, exports, explaining, job_table, reads, tables, usage_filters, words
+from dashboard import charts, explaining, exports, job_table, reads, tables, usage_filters, words
 from dashboard.access import require
 from dashboard.scope_switch import scope_switch, whose
 from dashboard.usage_filters import Shown
 from engine.users import Action, Person
 
 PAGE_ROWS = 100
-COLUMNS = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cores", "gpus", "cpu_share", "cost", "billing")
+COLUMNS = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cores", "gpus", "cpu_share", "cost",
+           "billing")
 WIDTHS = {"ended": 92, "job": 72, "name": 102, "account": 74, "user": 84, "partition": 66, "state": 104, "hours": 56, "cores": 52,
           "gpus": 48, "cpu_share": 84, "cost": 80, "billing": 84}
 OWN = {"name": 166, "account": 80, "cpu_share": 92, "job": 76}              # without the user, who is oneself
@@ -25,7 +26,7 @@ def show(person: Person) -> None:
     standing = reads.standing(person)
     head = st.container()
     choice, shown = filtered(person, standing)
-    with tables.card("Cost by month" if shown.period.unit == "month" else "Cost by day", note(shown, standing), "content", "chart_card"):
+    with tables.card(f"Cost by {shown.period.unit}", note(shown, standing), "content", "chart_card"):
         span = chart(shown, standing)
     shown = shown.narrowed(*span) if span else shown
     totals, _ = reads.runs(shown.scope, shown.filters, 0)
@@ -66,8 +67,8 @@ def chart(shown: Shown, standing: reads.Standing) -> tuple[date, date] | None:
         st.markdown(tables.small("Nothing ended in these days."))
         return None
     unfinished = today.replace(day=1) if unit == "month" else today
-    event = charts.stacked_days(days.starts, days.micro, f"usage_{shown.key}", unfinished=unfinished, height=210, select=True, unit=unit,
-                                alt=f"Cost by {unit} and meter")
+    event = charts.stacked_days(days.starts, days.micro, f"usage_{shown.key}", unfinished=unfinished, height=210, select=True,
+                                unit=unit, alt=f"Cost by {unit} and meter")
     span = charts.brushed(event)
     if span and unit == "month" and span[0] == span[1]:
         usage_filters.open_period(f"{span[0]:%Y-%m}")
@@ -79,8 +80,9 @@ def sums(shown: Shown, totals: reads.Totals, standing: reads.Standing) -> None:
     """How many jobs, what they cost together, in which days; more sums in grey."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         unended = totals.jobs - totals.ended
-        parts = [words.count(totals.jobs, "job"), words.money(totals.cost_micro, standing.currency), usage_filters.days_words(shown.period),
-                 f"{words.quantity(totals.cpu_core_seconds, 'cpu')} core-h", f"{words.quantity(totals.gpu_seconds, 'gpu')} GPU-h"]
+        parts = [words.count(totals.jobs, "job"), words.money(totals.cost_micro, standing.currency),
+                 usage_filters.days_words(shown.period), f"{words.quantity(totals.cpu_core_seconds, 'cpu')} core-h",
+                 f"{words.quantity(totals.gpu_seconds, 'gpu')} GPU-h"]
         with st.container(width="content"):
             tables.sums(*parts, *([f"{unended} not ended"] if unended else []))
         st.markdown(tables.small("Select a row to see how its price was made"), width="content")
@@ -95,8 +97,8 @@ def jobs(person: Person, shown: Shown, count: int, standing: reads.Standing) -> 
     own = shown.scope.payer == person.payer
     names = [name for name in COLUMNS if not (own and name == "user")]
     columns = job_table.columns(names, standing.currency, WIDTHS | (OWN if own else {}))
-    selected = tables.table(job_table.rows(found), columns, key=f"{key}_{number}", select="single-row", on_select=_selected, height=430,
-                            alt="Jobs with their price")
+    selected = tables.table(job_table.rows(found), columns, key=f"{key}_{number}", select="single-row", on_select=_selected,
+                            height=430, alt="Jobs with their price")
     if pages > 1:
         st.pagination(pages, key=f"{key}_page")
     if selected and st.session_state.pop("row_selected", False):
@@ -131,7 +133,8 @@ def export(shown: Shown, count: int) -> None:
     with st.popover("Export", icon=":material/download:", disabled=not count, key="export"):
         st.markdown(tables.small(f"{words.count(count, 'job')}, exactly as filtered"))
         name = f"usage-{shown.period.first}-{shown.period.last}"
-        st.download_button("CSV", _file(shown, exports.csv), f"{name}.csv", "text/csv", on_click="ignore", key="csv", width="stretch")
+        st.download_button("CSV", _file(shown, exports.csv), f"{name}.csv", "text/csv", on_click="ignore", key="csv",
+                           width="stretch")
         st.download_button("Parquet", _file(shown, exports.parquet), f"{name}.parquet", "application/vnd.apache.parquet",
                            on_click="ignore", key="parquet", width="stretch")
 
