@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _one(store: Store, args: argparse.Namespace) -> Receipt:
     if args.verb == "create":
-        before = parse_instant(args.before, store.settings.zone)
+        before = parse_instant(args.before, store.read(lambda tx: tx.now), store.settings.zone)
         return store.run(lambda tx: create_receipt(tx, args.user, before, OPERATOR), actor=OPERATOR.name)
     if args.verb == "void":
         return store.run(lambda tx: void_receipt(tx, args.receipt, args.reason, OPERATOR), actor=OPERATOR.name)
