@@ -31,7 +31,8 @@ def payers_table(payers: pl.DataFrame, currency: str, select: bool) -> list[int]
                       unbilled=pl.col("unbilled_micro") / 1e6, receipts="open_receipts", open=pl.col("open_micro") / 1e6),
         {"payer": tables.text_column("Payer", 190), "tier": tables.text_column("Tier", 100),
          "jobs": tables.number_column("Jobs, month", 96), "cost": tables.money_column(f"Month, {currency}", 124),
-         "unbilled_jobs": tables.number_column("Unbilled jobs", 104), "unbilled": tables.money_column(f"Unbilled, {currency}", 130),
+         "unbilled_jobs": tables.number_column("Unbilled jobs", 104),
+         "unbilled": tables.money_column(f"Unbilled, {currency}", 130),
          "receipts": tables.number_column("Open receipts", 106), "open": tables.money_column(f"Open, {currency}", 124)},
         key="payers", select="single-row" if select else "", alt="Payers with their month")
 
@@ -50,13 +51,19 @@ def _tier_dialog(payer: str, was: str, tiers: Sequence[str]) -> None:
     except DomainError as refusal:
         st.error(f"{plain(refusal.sentence)} Nothing was changed.", icon=":material/error:")
         return
-    st.markdown(f"From now on {plain(payer)} is billed at **{tier}** instead of {was}. " + (
-        f"{count(change.jobs, 'unbilled job')} {'is' if change.jobs == 1 else 'are'} priced anew: **{money(change.before_micro)}** "
-        f"becomes **{money(change.after_micro)} {change.currency}**." if change.jobs else "No unbilled job changes its price.")
-        + " Receipts that are issued stay as they are.")
+    st.markdown(f"From now on {plain(payer)} is billed at **{tier}** instead of {was}. {_repriced(change)} Receipts that are"
+                " issued stay as they are.")
     reason = reason_form("tier", "Change tier", "Keep tier")
-    if reason and actions.act(lambda tx: set_tier(tx, payer, tier, by, reason), "tier", done=f"{payer} is billed at {tier}.").ok:
+    if reason and actions.act(lambda tx: set_tier(tx, payer, tier, by, reason), "tier",
+                              done=f"{payer} is billed at {tier}.").ok:
         st.rerun()
+
+
+def _repriced(change: TierChange) -> str:
+    if not change.jobs:
+        return "No unbilled job changes its price."
+    return (f"{count(change.jobs, 'unbilled job')} {'is' if change.jobs == 1 else 'are'} priced anew:"
+            f" **{money(change.before_micro)}** becomes **{money(change.after_micro)} {change.currency}**.")
 
 
 def people_table(people: Sequence[Someone], now: datetime, select: bool) -> list[int]:
@@ -65,9 +72,10 @@ def people_table(people: Sequence[Someone], now: datetime, select: bool) -> list
         pl.DataFrame({
             "name": [one.name for one in people], "role": [one.role for one in people], "payer": [one.payer for one in people],
             "projects": [", ".join(one.projects) or None for one in people],
-            "since": [moment(one.created_at, now) for one in people], "seen": [moment(one.seen_at, now) for one in people],
+            "since": [moment(one.created_at, now) for one in people],
+            "seen": [moment(one.seen_at, now) if one.seen_at else None for one in people],
             "state": [tables.pill("disabled" if one.disabled_at else "active") for one in people]},
-            schema_overrides={"projects": pl.String}),
+            schema_overrides={"projects": pl.String, "seen": pl.String}),
         {"name": tables.text_column("Name", 180), "role": tables.text_column("Role", 110),
          "payer": tables.text_column("Pays as", 160), "projects": tables.text_column("Leads projects", 190),
          "since": tables.text_column("Added", 120), "seen": tables.text_column("Last click", 120),
@@ -139,7 +147,8 @@ def _role_dialog(name: str, was: str) -> None:
             pressed = st.form_submit_button("Change role", type="primary")
     if kept:
         st.rerun()
-    if pressed and actions.act(lambda tx: users.set_role(tx, name, Role(role), by), "role", done=f"{name} is {role.value} now.").ok:
+    if pressed and actions.act(lambda tx: users.set_role(tx, name, Role(role), by), "role",
+                               done=f"{name} is {role.value} now.").ok:
         st.rerun()
 
 
@@ -150,7 +159,8 @@ def ask_disable(name: str) -> None:
 
 def _disable_dialog(name: str) -> None:
     by = access.me()
-    st.markdown(f"{plain(name)} is signed out everywhere and cannot sign in again. Usage and receipts stay, and go on being billed.")
+    st.markdown(f"{plain(name)} is signed out everywhere and cannot sign in again. Usage and receipts stay, and go on being"
+                " billed.")
     with st.form("disable", border=False):
         with st.container(horizontal=True, horizontal_alignment="right"):
             kept = st.form_submit_button("Keep active")

@@ -21,17 +21,17 @@ SENTENCES = {
     "receipt.reverted": "Payment of receipt {number} reverted: {reason}",
     "rates.published": "Rate card {name} published, valid from {valid_from}",
     "payer.tier_set": "{subject_name} moved to tier {tier}{was}{reason_tail}",
-    "user.add": "Person added as {role}, pays as {payer}",
-    "user.set_role": "Role changed from {before} to {role}",
-    "user.disable": "Person disabled, {sessions_ended} sessions ended",
-    "user.set_password": "Password changed, {sessions_ended} sessions ended",
-    "user.lead": "Now sees the usage of project {project}",
-    "sign_in": "Signed in from {address}",
-    "sign_in.failed": "Sign-in failed from {address}, attempt {failures}",
-    "sign_in.locked": "Sign-in locked for {seconds} s after {failures} failures from {address}",
-    "sign_in.unlocked": "Sign-in possible again from {address}",
-    "sign_out": "Signed out",
-    "sign_out.everywhere": "Signed out everywhere, {sessions_ended} sessions ended",
+    "user.add": "{subject_name} added as {role}, pays as {payer}",
+    "user.set_role": "{subject_name} is {role} now, was {before}",
+    "user.disable": "{subject_name} disabled, {sessions_ended} sessions ended",
+    "user.set_password": "Password of {subject_name} changed, {sessions_ended} sessions ended",
+    "user.lead": "{subject_name} sees the usage of project {project} now",
+    "sign_in": "{subject_name} signed in from {address}",
+    "sign_in.failed": "{subject_name} failed to sign in from {address}, attempt {failures}",
+    "sign_in.locked": "{subject_name} locked out for {seconds} s after {failures} failures from {address}",
+    "sign_in.unlocked": "{subject_name} may try to sign in again from {address}",
+    "sign_out": "{subject_name} signed out",
+    "sign_out.everywhere": "{subject_name} signed out everywhere, {sessions_ended} sessions ended",
     "audit.verified": "Chain walked: {checked} entries, {verdict}",
 }
 PAGES = {"receipt": "receipt", "rate_card": "rates", "payer": "accounts", "user": "accounts", "audit": "audit"}
@@ -58,7 +58,8 @@ def _spoken(line: AuditLine) -> Mapping[str, Any]:
     return facts | {
         "subject_name": line.subject.partition(":")[2], "jobs": count(facts["lines"], "job") if "lines" in facts else "–",
         "was": f" (was {was})" if was else "", "reason_tail": f": {reason}" if reason else "",
-        "reason": reason or "no reason given", "total": money(total, facts.get("currency", "")) if isinstance(total, int) else "–",
+        "reason": reason or "no reason given",
+        "total": money(total, facts.get("currency", "")) if isinstance(total, int) else "–",
         "verdict": "all of them hold" if facts.get("ok") else f"entry {facts.get('first_bad')} does not hold"}
 
 

@@ -10,17 +10,21 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard import access, actions, tables, words
+from dashboard import access, actions, charts, tables, words
 from dashboard.confirm import reason_form, yes_form
 from dashboard.connection import store
+from dashboard.finance_parts import age_colours
+from dashboard.reads_finance import Billing
 from dashboard.words import count, money, plain
 from data.postgres.store import PostgresTransaction
 from engine.errors import DomainError
 from engine.receipts import Receipt
 from engine.services.receipts import create_receipt, mark_paid, revert_paid, void_receipt
-from engine.users import Person
+from engine.users import Action, Person
 
 RESULTS = "billing_results"
+OFFERED = {"open": [("mark paid", "Mark paid…", "payments", Action.SETTLE), ("void", "Void…", "block", Action.VOID)],
+           "settled": [("revert", "Revert payment…", "undo", Action.SETTLE)]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +54,40 @@ def _bill_one(payer: str, before: datetime, by: Person) -> Made:
         return Made(payer, None, refusal.sentence)
 
 
+def queue_table(queue: pl.DataFrame, now: datetime, currency: str, key: str, select: bool) -> list[str]:
+    """Payers with what is to be billed; the answer is the names of those selected."""
+    rows = queue.select(
+        "payer", "tier", "jobs", "adjustments", oldest=pl.Series([words.day(end, now) for end in queue["oldest_end"]]),
+        usage=pl.col("usage_micro") / 1e6, corrections=pl.col("adjustment_micro") / 1e6, due=pl.col("due_micro") / 1e6)
+    picked = tables.table(
+        rows, {"payer": tables.text_column("Payer", 190), "tier": tables.text_column("Tier", 90),
+               "oldest": tables.text_column("Oldest job", 110), "jobs": tables.number_column("Jobs", 80),
+               "adjustments": tables.number_column("Corrected", 90), "usage": tables.money_column(f"New, {currency}", 130),
+               "corrections": tables.money_column(f"Corrections, {currency}", 150),
+               "due": tables.money_column(f"To bill, {currency}", 150)},
+        key=key, select="multi-row" if select else "", alt="Payers with unbilled jobs")
+    return [queue["payer"][row] for row in picked]
+
+
 @st.dialog("Create receipts?", icon=":material/receipt_long:")
-def ask_receipts(queue: pl.DataFrame, before: datetime, upto: date, currency: str) -> None:
+def ask_receipts(queue: pl.DataFrame, before: datetime, upto: date, now: datetime) -> None:
     """Say who is billed what, then do it with progress; the page shows what came of it."""
     by, names = access.me(), queue["payer"].unique(maintain_order=True).to_list()
-    total = int(queue["due_micro"].sum())
+    sums = queue.group_by("currency", maintain_order=True).agg(pl.col("due_micro").sum()).iter_rows()
+    total = " and ".join(f"**{money(micro, currency)}**" for currency, micro in sums)
     who = plain(names[0]) if len(names) == 1 else count(len(names), "payer")
-    st.markdown(f"{who} will owe **{money(total, currency)}** for {count(int((queue['jobs'] + queue['adjustments']).sum()), 'job')}"
-                f" that ended up to {words.day(upto)}. Prices, tier and tax are locked, numbers are given, and an issued receipt"
-                " never changes: what is wrong is voided or corrected on the next one.")
-    if before > datetime.now(before.tzinfo):
-        st.markdown(":orange[:material/schedule: Today is not over: jobs that end later today go on the next receipt.]")
+    jobs = int((queue["jobs"] + queue["adjustments"]).sum())
+    st.markdown(f"{who} will owe {total} for {count(jobs, 'job')} that ended up to {words.day(upto)}, tax aside. Prices, tier and"
+                " tax are locked and numbers are given. An issued receipt never changes: what is wrong is voided, or corrected"
+                " on the next one.")
+    if before > now:
+        st.markdown(":orange[:material/schedule: That day is not over: jobs that end later go on the next receipt.]")
     if yes_form("receipts", "Create receipt" if len(names) == 1 else f"Create {len(names)} receipts", "Not now"):
         bar = st.progress(0.0, " ")
-        st.session_state[RESULTS] = bill(names, before, by, lambda number, payer: bar.progress(
-            number / len(names), f"{number + 1} of {len(names)}: {plain(payer)}") and None)
+
+        def told(number: int, payer: str) -> None:
+            bar.progress(number / len(names), f"{number + 1} of {len(names)}: {plain(payer)}")
+        st.session_state[RESULTS] = bill(names, before, by, told)
         st.rerun()
 
 
@@ -74,23 +97,90 @@ def show_results() -> None:
     if not made:
         return
     issued = [one.receipt for one in made if one.receipt]
-    with tables.card("Receipts created", f"{len(issued)} of {len(made)}"):
+    with tables.card("Receipts created", f"{len(issued)} of {len(made)}", height="content"):
+        rows = [(one.payer, one.receipt.number if one.receipt else None, one.refusal, one.receipt.lines if one.receipt else None,
+                 one.receipt.total_micro / 1e6 if one.receipt else None, one.receipt.currency if one.receipt else "",
+                 tables.pill(str(one.receipt.status) if one.receipt else "refused")) for one in made]
         tables.table(
-            pl.DataFrame({
-                "payer": [one.payer for one in made], "number": [one.receipt.number if one.receipt else None for one in made],
-                "lines": [one.receipt.lines if one.receipt else None for one in made],
-                "total": [one.receipt.total_micro / 1e6 if one.receipt else None for one in made],
-                "state": [tables.pill(str(one.receipt.status) if one.receipt else "refused") for one in made],
-                "why": [one.refusal for one in made]},
-                schema={"payer": pl.String, "number": pl.String, "lines": pl.Int64, "total": pl.Float64, "state": pl.List(pl.String),
-                        "why": pl.String}),
+            pl.DataFrame(rows, orient="row", schema={
+                "payer": pl.String, "number": pl.String, "why": pl.String, "lines": pl.Int64, "total": pl.Float64,
+                "currency": pl.String, "state": pl.List(pl.String)}),
             {"payer": tables.text_column("Payer", 140), "number": tables.text_column("Receipt", 140),
-             "why": tables.text_column("Why not", 390), "lines": tables.number_column("Jobs", 70),
-             "total": tables.money_column(f"Total, {issued[0].currency}" if issued else "Total", 120),
-             "state": tables.state_column("State", 100)}, key="made", alt="Receipts that were created")
+             "why": tables.text_column("Why not", 370), "lines": tables.number_column("Jobs", 70),
+             "total": tables.money_column("Total", 110), "currency": tables.text_column("", 56),
+             "state": tables.state_column("State", 96, ["pending", "paid", "refused"])}, key="made", alt="Receipts created")
         if st.button("Put away", key="put_away"):
             del st.session_state[RESULTS]
             st.rerun()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A receipt in the list: open ones have a due day, the others the day they were settled or voided."""
+
+    id: str
+    number: str
+    payer: str
+    day: datetime
+    state: str
+    total_micro: int
+    currency: str
+
+
+def receipts(page: Billing, person: Person) -> None:
+    """Open receipts by age, or those that are settled, with what can be done to one."""
+    left, right = st.columns([1.9, 1])
+    with right, tables.card("Receivable by age", f"{page.currency}, days past due"):
+        charts.ranking(page.ages["age"].to_list(), page.ages["total_micro"].to_list(), "open_ages", colours=age_colours(),
+                       height=220, alt="Open receipts by days past due")
+    with left, tables.card("Receipts"):
+        shown = st.segmented_control("Which receipts", ["open", "settled"], default="open", required=True, key="which",
+                                     label_visibility="collapsed", format_func=lambda word: _tab(word, len(page.open)))
+        rows = _open(page) if shown == "open" else _settled(page)
+        if not rows:
+            st.markdown(":gray[No receipt waits for money.]" if shown == "open" else ":gray[None yet.]")
+            return
+        picked = _receipts_table(rows, page.now, shown)
+        _receipt_actions(rows[picked[0]] if picked else None, shown, person)
+
+
+def _tab(word: str, number: int) -> str:
+    return f"Open {number}" if word == "open" else "Settled and void"
+
+
+def _open(page: Billing) -> list[Listed]:
+    return [Listed(row["id"], row["number"], row["payer"], row["due_at"], "pending" if row["age"] == "not due" else "overdue",
+                   row["total_micro"], row["currency"]) for row in page.open.iter_rows(named=True)]
+
+
+def _settled(page: Billing) -> list[Listed]:
+    return [Listed(one.id, one.number, one.payer, one.paid_at or one.issued_at, str(one.status), one.total_micro, one.currency)
+            for one in page.settled]
+
+
+def _receipts_table(rows: list[Listed], now: datetime, shown: str) -> list[int]:
+    return tables.table(
+        pl.DataFrame({"number": [row.number for row in rows], "payer": [row.payer for row in rows],
+                      "day": [words.day(row.day, now) for row in rows], "total": [row.total_micro / 1e6 for row in rows],
+                      "currency": [row.currency for row in rows], "state": [tables.pill(row.state) for row in rows]}),
+        {"number": tables.text_column("Receipt", 136), "payer": tables.text_column("Payer", 130),
+         "day": tables.text_column("Due" if shown == "open" else "Settled", 90), "total": tables.money_column("Total", 100),
+         "currency": tables.text_column("", 50), "state": tables.state_column("State", 96)},
+        key=f"receipts_{shown}", select="single-row", alt="Receipts", height=9 * tables.ROW_HEIGHT)
+
+
+def _receipt_actions(row: Listed | None, shown: str, person: Person) -> None:
+    """The buttons under the list; disabled until a receipt is selected that they fit."""
+    offered = OFFERED[shown]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Open", icon=":material/open_in_new:", disabled=row is None, key="open") and row:
+            st.switch_page("pages/receipt.py", query_params={"id": row.id})
+        pressed = [verb for verb, label, icon, needs in offered if person.may(needs) and st.button(
+            label, icon=f":material/{icon}:", key=verb, disabled=row is None or (verb == "revert" and row.state != "paid"))]
+        st.markdown(f"**{row.number}** :gray[{plain(row.payer)}]" if row else ":gray[:small[Select a receipt to act on it]]",
+                    width="content")
+    if row and pressed:
+        ask_settle(pressed[0], row.id, row.number, row.payer, money(row.total_micro, row.currency))
 
 
 def ask_settle(verb: str, receipt_id: str, number: str, payer: str, amount: str) -> None:
@@ -110,7 +200,8 @@ def _settle(verb: str, receipt_id: str, number: str, payer: str, amount: str) ->
         "revert": f"{payer} owes {amount} again. Only payments that were entered by hand can be reverted; others are refunded.",
         "void": f"{payer} no longer owes {amount}. The receipt keeps its number and its lines; its jobs are unbilled again."}
     st.markdown(told[verb])
-    labels = {"mark paid": ("Mark paid", "Keep open"), "revert": ("Revert payment", "Keep paid"), "void": ("Void receipt", "Keep receipt")}
+    labels = {"mark paid": ("Mark paid", "Keep open"), "revert": ("Revert payment", "Keep paid"),
+              "void": ("Void receipt", "Keep receipt")}
     hint = {"mark paid": "Bank transfer of 12 Nov, reference 4711", "revert": "", "void": ""}[verb]
     reason = reason_form(f"settle_{receipt_id}", *labels[verb], placeholder=hint)
     done = {"mark paid": f"{number} is paid.", "revert": f"{number} is open again.", "void": f"{number} is void."}[verb]

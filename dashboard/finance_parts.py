@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import streamlit as st
 
+from dashboard import exports, tables
 from dashboard.charts import theme
 from dashboard.reads_finance import Overview, start_of
 from dashboard.words import count, moment, money, plain
 
 DIMENSIONS = ("account", "partition", "tier", "payer")
+PROVIDERS = {"manual": "Entered by hand", "dummy": "Dummy provider"}
 AGE_COLOURS = {"light": ("#7B8AA1", "#B38600", "#D9740C", "#CF5310", "#B3261E"),
                "dark": ("#8796AB", "#EACA4E", "#F2A03D", "#E8743B", "#F2787A")}
 
@@ -60,7 +63,8 @@ class Dig:
 
     def words(self) -> str:
         """What is shown, for the line of sums."""
-        return " · ".join([f"{self.month:%B %Y}" if self.month else "last 12 months", *(plain(name) for name in self.only.values())])
+        when = f"{self.month:%B %Y}" if self.month else "last 12 months"
+        return " · ".join([when, *(plain(name) for name in self.only.values())])
 
     def clear(self) -> None:
         """Start over."""
@@ -110,29 +114,82 @@ def drill_bar(dig: Dig, found: pl.DataFrame, rows: Sequence[int]) -> None:
                 st.button(f"By {name}", key=f"open_{name}", disabled=row is None, on_click=deeper.to_address)
 
 
+def top_accounts(top: pl.DataFrame, currency: str) -> None:
+    """Accounts with their last six months, what is unbilled, and what this month cost."""
+    if top.is_empty():
+        st.markdown(":gray[No job has ended this month yet.]")
+        return
+    tables.table(
+        top.select("name", "jobs", "course", unbilled=_unbilled(), cost=pl.col("cost_micro") / 1e6),
+        {"name": tables.text_column("Account", 150), "jobs": tables.number_column("Jobs", 64),
+         "course": st.column_config.LineChartColumn("Last 6 months", width=170, y_min=0),
+         "unbilled": tables.money_column(f"Unbilled, {currency}", 118), "cost": tables.money_column(f"Cost, {currency}", 110)},
+        key="top_accounts", alt="Accounts with the highest cost this month")
+
+
+def sums_table(dig: Dig, found: pl.DataFrame, currency: str) -> list[int]:
+    """The sums with their quantities; the answer is the selected row."""
+    return tables.table(
+        found.select(month=pl.col("month").dt.strftime("%b %Y"), name="name", jobs="jobs", cpu=pl.col("cpu_core_seconds") / 3600,
+                     gpu=pl.col("gpu_seconds") / 3600, mem=pl.col("mem_mib_seconds") / 3600 / 1024, unbilled=_unbilled(),
+                     cost=pl.col("cost_micro") / 1e6),
+        {"month": tables.text_column("Month", 90), "name": tables.text_column(dig.by.capitalize(), 210),
+         "jobs": tables.number_column("Jobs", 80), "cpu": tables.number_column("CPU, core-h", 118),
+         "gpu": tables.number_column("GPU, GPU-h", 112), "mem": tables.number_column("Memory, GiB-h", 128),
+         "unbilled": tables.money_column(f"Unbilled, {currency}", 132), "cost": tables.money_column(f"Cost, {currency}", 128)},
+        key=f"sums_{dig.key}", select="single-row", alt="Sums by month")
+
+
+def _unbilled() -> pl.Expr:
+    return (pl.col("cost_micro") - pl.col("billed_micro")) / 1e6
+
+
+def downloads(found: pl.DataFrame, by: str, currency: str, now: datetime) -> None:
+    """The sums as files, quantities in whole seconds and money in exact decimals."""
+    micro = [name for name in found.columns if name.endswith("_micro")]
+    money_columns = [exports.exact(name).alias(name.removesuffix("_micro")) for name in micro]
+    rows = found.with_columns(*money_columns, currency=pl.lit(currency)).drop(micro).rename({"name": by})
+    file = f"corehours-by-{by}-{now:%Y-%m-%d}"
+    with st.container(horizontal=True, width="content"):
+        st.download_button("CSV", lambda: exports.csv(rows), f"{file}.csv", "text/csv", icon=":material/download:",
+                           on_click="ignore")
+        st.download_button("Parquet", lambda: exports.parquet(rows), f"{file}.parquet", icon=":material/download:",
+                           on_click="ignore")
+
+
 def reconciliation(page: Overview) -> None:
     """Do the books agree with the world: each provider, each source, the analytics copy, the audit chain."""
     for row in page.providers.iter_rows(named=True):
-        off = row["clearing_micro"] - row["paid_micro"] - row["unapplied_micro"]
-        when = moment(row["last_at"], page.now) if row["last_at"] else ""
-        name = {"manual": "Entered by hand", "dummy": "Dummy provider"}.get(row["provider"], row["provider"].capitalize())
-        if off:
-            _line(name, f"Off by {money(off)}", "red", when)
-        elif row["unapplied_micro"]:
-            _line(name, "Unapplied", "orange", money(row["unapplied_micro"]))
-        else:
-            _line(name, "Matched", "green", when)
+        _provider(row, page.now)
     for mark in page.watermarks:
         late = page.now - mark.complete_to > page.promise
-        _line(f"Slurm {plain(mark.cluster)}", "Late" if late else "Complete", "orange" if late else "green", moment(mark.complete_to, page.now))
+        _line(f"Slurm {plain(mark.cluster)}", "Late" if late else "Complete", "orange" if late else "green",
+              moment(mark.complete_to, page.now))
     if not page.watermarks:
         _line("Slurm", "No usage yet", "gray", "")
     waiting = page.waiting_batches
     _line("Analytics copy", count(waiting, "batch", "batches") + " waiting" if waiting else "Up to date",
           "orange" if waiting else "green", "")
-    facts = page.verified.facts if page.verified else {}
-    _line("Audit chain", "Verified" if facts.get("ok") else "Broken" if facts else "Not verified yet",
-          "green" if facts.get("ok") else "red" if facts else "gray", moment(page.verified.at, page.now) if page.verified else "")
+    _chain(page)
+
+
+def _provider(row: Mapping[str, Any], now: datetime) -> None:
+    off = row["clearing_micro"] - row["paid_micro"] - row["unapplied_micro"]
+    name = PROVIDERS.get(row["provider"], row["provider"].capitalize())
+    if off:
+        _line(name, f"Off by {money(off)}", "red", "")
+    elif row["unapplied_micro"]:
+        _line(name, "Unapplied", "orange", money(row["unapplied_micro"]))
+    else:
+        _line(name, "Matched", "green", moment(row["last_at"], now) if row["last_at"] else "")
+
+
+def _chain(page: Overview) -> None:
+    if page.verified is None:
+        _line("Audit chain", "Not verified yet", "gray", "")
+        return
+    holds = bool(page.verified.facts.get("ok"))
+    _line("Audit chain", "Verified" if holds else "Broken", "green" if holds else "red", moment(page.verified.at, page.now))
 
 
 def _line(name: str, state: str, colour: str, note: str) -> None:

@@ -33,10 +33,12 @@ def tier_card(book: RateBook, tier: str) -> None:
         if card is None:
             st.markdown(":gray[No card is valid yet.]")
         else:
-            tables.rows_of([(f"{METER_NAMES[meter]}, per {METER_UNITS[meter]}", exact_text(card.price_micro(meter))) for meter in METERS])
+            tables.rows_of([(f"{METER_NAMES[meter]}, per {METER_UNITS[meter]}", exact_text(card.price_micro(meter)))
+                            for meter in METERS])
             st.markdown(f":gray[:small[{card.name} · {_since(card, book.now)} · {card.policy} · {card.currency}]]")
         if coming:
-            st.badge(f"{coming.name} from {words.day(coming.valid_from, book.now)}", color="orange", icon=":material/event_upcoming:")
+            st.badge(f"{coming.name} from {words.day(coming.valid_from, book.now)}", color="orange",
+                     icon=":material/event_upcoming:")
 
 
 def _since(card: RateCard, now: datetime) -> str:
@@ -50,14 +52,15 @@ def history(book: RateBook, cards: Sequence[RateCard], key: str) -> list[int]:
         pl.DataFrame({
             "name": [card.name for card in cards], "state": [tables.pill(book.state(card)) for card in cards],
             "from": ["the beginning" if card.valid_from.year < 2000 else moment(card.valid_from, book.now) for card in cards],
-            "cpu": [card.cpu_micro_per_core_hour / 1e6 for card in cards], "gpu": [card.gpu_micro_per_gpu_hour / 1e6 for card in cards],
-            "mem": [card.mem_micro_per_gib_hour / 1e6 for card in cards], "currency": [card.currency for card in cards],
+            **{meter: [card.price_micro(meter) / 1e6 for card in cards] for meter in METERS},
+            "currency": [card.currency for card in cards],
             "policy": [str(card.policy) for card in cards],
             "rounding": ["per job" if card.rounding is Rounding.PER_JOB_MINOR else "per receipt" for card in cards],
             "by": [f"{one.by}, {words.day(one.at, book.now)}" for one in said], "note": [card.note for card in cards]}),
         {"name": tables.text_column("Card", 86), "state": tables.state_column("State", 96, ["active", "scheduled", "expired"]),
-         "from": tables.text_column("Valid from", 122), "cpu": tables.money_column("1 core-h", 76, decimals), "gpu": tables.money_column("1 GPU-h", 76, decimals),
-         "mem": tables.money_column("1 GiB-h", 76, decimals), "currency": tables.text_column("", 50), "policy": tables.text_column("Bills", 78),
+         "from": tables.text_column("Valid from", 122),
+         **{meter: tables.money_column(f"1 {words.METER_UNITS[meter]}", 76, decimals) for meter in METERS},
+         "currency": tables.text_column("", 50), "policy": tables.text_column("Bills", 78),
          "rounding": tables.text_column("Rounds", 86), "by": tables.text_column("Published by", 126),
          "note": tables.text_column("Note", 130)},
         key=key, select="single-row", alt="Rate cards, newest first")
@@ -165,7 +168,8 @@ def show_what_if(found: WhatIf, currency: str) -> None:
         tables.Kpi("Last 90 days, as charged", money(before), count(len(found.jobs), "job")),
         tables.Kpi("By the new card", money(after), currency),
         tables.Kpi("Difference", signed(after - before), percent(before, after)),
-        tables.Kpi("Payers it falls on", str(found.jobs["payer"].n_unique()), count(found.jobs["account"].n_unique(), "account")),
+        tables.Kpi("Payers it falls on", f"{found.touched('payer')} of {found.jobs['payer'].n_unique()}",
+                   f"in {count(found.touched('account'), 'account')}"),
     ])
     left, right = st.columns([1.9, 1])
     with left, tables.card("Who pays the difference", f"{currency}, 90 days"):
@@ -173,8 +177,8 @@ def show_what_if(found: WhatIf, currency: str) -> None:
                                   format_func=lambda word: f"By {word}", label_visibility="collapsed")
         rows = found.by(by or "payer")
         tables.table(
-            rows.select(pl.col(by or "payer").alias("name"), "jobs", before=pl.col("before_micro") / 1e6, after=pl.col("after_micro") / 1e6,
-                        difference=pl.col("difference_micro") / 1e6),
+            rows.select(pl.col(by or "payer").alias("name"), "jobs", before=pl.col("before_micro") / 1e6,
+                        after=pl.col("after_micro") / 1e6, difference=pl.col("difference_micro") / 1e6),
             {"name": tables.text_column((by or "payer").capitalize(), 170), "jobs": tables.number_column("Jobs", 70),
              "before": tables.money_column("As charged", 118), "after": tables.money_column("New card", 118),
              "difference": tables.money_column("Difference", 118)}, key=f"what_if_{by}", alt="Cost before and after",
@@ -209,7 +213,8 @@ def ask_publish(card: RateCard, book: RateBook, found: WhatIf | None) -> None:
         st.error(f"{plain(refusal.sentence)} Nothing was changed.", icon=":material/error:")
         return
     hit = count(book.payers.get(card.tier, 0), "payer")
-    st.markdown(f"**{name}** prices every job of tier **{card.tier}** ({hit}) that ends from **{moment(card.valid_from, book.now)}** on.")
+    st.markdown(f"**{name}** prices every job of tier **{card.tier}** ({hit}) that ends from"
+                f" **{moment(card.valid_from, book.now)}** on.")
     if card.valid_from <= book.now:
         st.markdown(":orange[:material/history: That is in the past: unbilled jobs that ended since are priced anew.]")
     if found:

@@ -91,6 +91,21 @@ def start_of(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
+def today() -> date:
+    """The site's day."""
+    return datetime.now(store().settings.zone).date()
+
+
+def day_before(day: date) -> date:
+    """The day before `day`."""
+    return day - timedelta(days=1)
+
+
+def day_after(day: date) -> date:
+    """The day after `day`."""
+    return day + timedelta(days=1)
+
+
 def currencies() -> list[str]:
     """The site's currency, then every other one that is on a card."""
     def read(tx: PostgresTransaction) -> list[str]:

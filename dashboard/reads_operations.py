@@ -132,6 +132,10 @@ class WhatIf:
         return sums.with_columns(difference_micro=pl.col("after_micro") - pl.col("before_micro")).sort(
             pl.col("difference_micro").abs(), column, descending=[True, False])
 
+    def touched(self, column: str) -> int:
+        """How many of `column` would have paid another sum."""
+        return int((self.by(column)["difference_micro"] != 0).sum())
+
     def by_meter(self) -> list[tuple[str, int, int]]:
         """(meter, before, after) in micro-units; rounding last."""
         return [(meter, int(self.jobs[f"was_{meter}_micro"].sum()), int(self.jobs[f"{meter}_micro"].sum()))

@@ -4,7 +4,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import access, account_parts, reads_finance, reads_operations, tables
-from dashboard.words import count, money
+from dashboard.words import count, money, plain
 from engine.users import Action, Person
 
 VIEWS = {"payers": "Payers", "people": "People who sign in"}
@@ -43,8 +43,8 @@ def payers(person: Person) -> None:
     ])
     with st.container(horizontal=True, vertical_alignment="center"):
         choose_view(person, "payers")
-        text = st.text_input("Search", placeholder="Part of a name", icon=":material/search:", width=240, key="q", bind="query-params",
-                             label_visibility="collapsed")
+        text = st.text_input("Search", placeholder="Part of a name", icon=":material/search:", width=240, key="q",
+                             bind="query-params", label_visibility="collapsed")
         tier = st.pills("Tier", page.tiers, key="tier", bind="query-params", label_visibility="collapsed")
     found = here.filter(pl.col("payer").str.to_lowercase().str.contains(text.strip().lower(), literal=True),
                         pl.col("tier").is_in([tier] if tier else page.tiers))
@@ -59,15 +59,21 @@ def payers(person: Person) -> None:
     row = found.row(picked[0], named=True) if picked else None
     if may_change:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(row["payer"] if row else "Select a payer to change the tier", width="content")
             if st.button("Change tier…", icon=":material/swap_vert:", disabled=row is None, key="change_tier") and row:
                 account_parts.ask_tier(row["payer"], row["tier"], page.tiers)
+            tables_hint(row["payer"] if row else "", "Select a payer to change the tier")
+
+
+def tables_hint(name: str, hint: str) -> None:
+    """What is selected, or what to select."""
+    st.markdown(f"**{plain(name)}** :gray[selected]" if name else f":gray[:small[{hint}]]", width="content")
 
 
 def people(person: Person) -> None:
     """Everybody who can sign in."""
     now, everybody = reads_operations.people()
-    if tables.page_head("Accounts & tiers", f"{count(sum(not one.disabled_at for one in everybody), 'person', 'people')} can sign in",
+    able = sum(not one.disabled_at for one in everybody)
+    if tables.page_head("Accounts & tiers", f"{count(able, 'person', 'people')} can sign in",
                         action=lambda: st.button("Add person", icon=":material/person_add:", type="primary", key="add_person")):
         account_parts.ask_person()
     choose_view(person, "people")
@@ -76,12 +82,12 @@ def people(person: Person) -> None:
     one = everybody[picked[0]] if picked else None
     fixed = one is None or one.name == person.name or one.disabled_at is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(one.name if one else "Select a person to act on", width="content")
         why = "Somebody else has to do this to you" if one and one.name == person.name else None
         if st.button("Change role…", icon=":material/badge:", disabled=fixed, help=why, key="change_role") and one:
             account_parts.ask_role(one.name, one.role)
         if st.button("Disable…", icon=":material/person_off:", disabled=fixed, help=why, key="disable") and one:
             account_parts.ask_disable(one.name)
+        tables_hint(one.name if one else "", "Select a person to act on")
 
 
 me = access.require(Action.SEE_ACCOUNTS)

@@ -76,14 +76,16 @@ def filters(actors: list[str], names: list[str]) -> None:
         period = tuple(day for day in (day_of("from"), day_of("to")) if day)
         st.date_input("Period", period, key="audit_period", width=230, label_visibility="collapsed", format="YYYY-MM-DD",
                       on_change=keep_period)
-        st.button("Clear", icon=":material/filter_alt_off:", type="tertiary", on_click=clear, disabled=the_filter() == AuditFilter())
+        st.button("Clear", icon=":material/filter_alt_off:", type="tertiary", on_click=clear,
+                  disabled=the_filter() == AuditFilter())
 
 
 def verify() -> None:
     """Walk the chain with progress, write down what was found, and say it."""
     with placeholder, tables.card("Verification"):
         bar = st.progress(0.0, "Reading the chain")
-        found = reads_operations.verify_chain(lambda done, of: bar.progress(min(1.0, done / max(1, of)), f"{done:,} of {of:,} entries"))
+        found = reads_operations.verify_chain(
+            lambda done, of: bar.progress(min(1.0, done / max(1, of)), f"{done:,} of {of:,} entries"))
         bar.empty()
     if actions.act(lambda tx: reads_operations.note_verification(tx, found), "verify").ok:
         st.rerun()
@@ -94,7 +96,7 @@ def verdict(last: AuditLine | None) -> None:
     if last is None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.badge("Not verified yet", color="gray", icon=":material/help:")
-            st.markdown(":gray[Nobody has walked the chain so far. It takes about a second for 50,000 entries.]", width="content")
+            st.markdown(":gray[Nobody has walked the chain so far. Verify it to see that nothing was changed.]", width="content")
         return
     facts, when = last.facts, f"{moment(last.at)} by {plain(last.actor)}"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -104,8 +106,8 @@ def verdict(last: AuditLine | None) -> None:
                         f":gray[· {when}]", width="content")
         else:
             st.badge("Chain broken", color="red", icon=":material/gpp_bad:")
-            st.markdown(f"**Entry {facts['first_bad']} does not hold**: {plain(facts['reason'])}. The {facts['checked']:,} before it do. "
-                        f":gray[· {when}]", width="content")
+            st.markdown(f"**Entry {facts['first_bad']} does not hold**: {plain(facts['reason'])}. The {facts['checked']:,} before"
+                        f" it do. :gray[· {when}]", width="content")
 
 
 def detail(line: AuditLine) -> None:

@@ -61,8 +61,8 @@ if may_publish and drafted in book.tiers:
 
 chosen = tables.page_head(
     "Rate cards", "prices per unit by tier · a published card is never edited",
-    action=(lambda: st.menu_button("New card", book.tiers, icon=":material/add:", type="primary", format_func=lambda tier: f"for {tier}"))
-    if may_publish else None)
+    action=(lambda: st.menu_button("New card", book.tiers, icon=":material/add:", type="primary",
+                                   format_func=lambda tier: f"for {tier}")) if may_publish else None)
 if chosen:
     start_draft(chosen)
     st.rerun()
