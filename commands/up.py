@@ -155,13 +155,14 @@ def _children(settings: Settings, args: argparse.Namespace) -> list[Child]:
     """The processes to keep, in the order they stop."""
     logs = settings.home / "log"
     logs.mkdir(exist_ok=True)
-    where = f"http://{'localhost' if args.host in (*LOOPBACK, *EVERYWHERE) else args.host}"
+    near = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(args.host, args.host)  # noqa: S104
+    where = f"http://[{near}]" if ":" in near else f"http://{near}"
     children = [
         Child("dashboard", ["dashboard", "--host", args.host, "--port", str(args.port)], f"{where}:{args.port}/", logs),
         Child("sidecar", ["webhooks", "--host", args.host, "--port", str(args.sidecar_port)],
               f"{where}:{args.sidecar_port}/healthz", logs),
     ]
-    if settings.slurmrestd_url or settings.usage_file or settings.slurm_cluster:
+    if {"slurmrestd_url", "sacct", "usage_file", "slurm_cluster"} & settings.model_fields_set:
         children.append(Child("ingest", ["ingest", "--every", "5m"], None, logs))
     return children
 
