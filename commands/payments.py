@@ -62,8 +62,8 @@ def _replay(tx: PostgresTransaction, number: int) -> InboxRow:
 
 def _tell_start(started: StartedPayment, as_json: bool) -> None:
     payment = started.payment
-    print(json.dumps(_payment(payment) | {"url": started.url}) if as_json else
-          f"{payment.money} at {payment.provider}, reference {payment.reference}, open until {_utc(payment.expires_at)}:\n{started.url}")
+    words = f"{payment.money} at {payment.provider}, reference {payment.reference}, open until {_utc(payment.expires_at)}"
+    print(json.dumps(_payment(payment) | {"url": started.url}) if as_json else f"{words}:\n{started.url}")
 
 
 def _list_payments(payments: list[Payment], as_json: bool) -> None:

@@ -6,7 +6,9 @@ default can never guard money.
 
 from __future__ import annotations
 
+import os
 import secrets as random
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -112,12 +114,16 @@ class Settings(BaseSettings):
 
 def _kept_secret(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        with path.open("x", encoding="ascii") as file:
-            path.chmod(0o600)
+    if not path.exists():
+        handle, written = tempfile.mkstemp(dir=path.parent)         # 0600; whole before it has its name
+        with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(random.token_hex(32))
-    except FileExistsError:
-        pass
+        try:
+            path.hardlink_to(written)
+        except FileExistsError:
+            pass                                                    # another process was first: its secret counts
+        finally:
+            Path(written).unlink()
     return path.read_text(encoding="ascii")
 
 

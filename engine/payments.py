@@ -7,6 +7,7 @@ not fit is kept in sight, never dropped. Pure: knows no table, no clock, no netw
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,6 +19,7 @@ from engine.receipts import ReceiptStatus
 
 PATIENCE = timedelta(minutes=2)             # an event may come before the payment it speaks of
 SIGNATURE_TOLERANCE = timedelta(seconds=300)
+REFERENCE = re.compile(r"TXN_[0-9A-Z]{16}", re.ASCII)
 
 
 class PaymentStatus(StrEnum):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from data.failpoints import hit
 from data.postgres.health import OUTAGE, TROUBLE
-from data.postgres.shelves.inbox import InboxRow
+from data.postgres.shelves.inbox import ATTEMPTS, InboxRow
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
 from engine.payments import Decision, Step
@@ -26,6 +26,10 @@ ACTOR = "worker"
 POLL_SECONDS = 1.0
 OUTAGE_SECONDS = 2.0
 DRAIN_SECONDS = 5.0
+
+
+class Exhausted(Exception):
+    """An event that seems to kill whoever touches it."""
 
 
 class Worker:
@@ -79,6 +83,9 @@ class Worker:
         if row is None:
             return False
         hit("inbox.claimed")
+        if row.attempts > ATTEMPTS:
+            self._failed(row, Exhausted(f"It was taken {ATTEMPTS} times and nobody came back to say what happened."))
+            return True
         try:
             decision = self._store.run(lambda tx: self._apply(tx, row), actor=ACTOR)
         except OUTAGE:

@@ -15,6 +15,7 @@ from engine.ledger import Kind, LedgerName, Posting, balanced, payment_postings,
 from engine.money import Money, to_minor
 from engine.payments import (
     PATIENCE,
+    REFERENCE,
     Checkout,
     Decision,
     NoProvider,
@@ -77,7 +78,7 @@ def _new_payment(tx: Transaction, receipt: Receipt, by: Person) -> Payment:
 
 def open_payment(tx: Transaction, reference: str) -> Payment:
     """The payment that a payer's link names, still open or not."""
-    payment = tx.payments.find(reference)
+    payment = tx.payments.find(reference) if REFERENCE.fullmatch(reference) else None
     if payment is None:
         raise NotFound(f"No payment {reference!r}.")
     return payment
@@ -144,8 +145,9 @@ def _settle(tx: Transaction, payment: Payment, receipt: Receipt, event: Provider
 
 
 def _keep(tx: Transaction, payment: Payment, event: ProviderEvent, decision: Decision) -> None:
-    tx.ledger.post(_key(payment), f"Unapplied: {decision.why}",
-                   unapplied_postings(event.provider, payment.currency, payment.amount_micro))
+    if not tx.ledger.postings(_foreign_key(event)):         # else it came before we knew it, and is kept already
+        tx.ledger.post(_key(payment), f"Unapplied: {decision.why}",
+                       unapplied_postings(event.provider, payment.currency, payment.amount_micro))
     _move(tx, payment, PaymentStatus.UNAPPLIED, event, decision)
 
 

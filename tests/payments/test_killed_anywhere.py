@@ -35,6 +35,12 @@ def test_killed_between_any_two_steps_it_pays_once(new_sidecar: Callable[[], Sid
     assert books.ledger() == PAID
 
 
+def test_a_link_that_names_no_payment_leads_nowhere(sidecar: SidecarThread) -> None:
+    for reference in ("TXN_0123456789ABCDEF", "TXN_%00", "..", "%F0%9F%92%A9"):
+        answer = requests.get(f"{sidecar.url}/pay/{reference}", timeout=10)
+        assert answer.status_code == 404, reference
+
+
 @pytest.mark.parametrize("place", ["checkout.made", "checkout.kept"])
 def test_killed_while_the_checkout_is_made_the_link_still_works(
         new_sidecar: Callable[[], SidecarProcess], books: Books, place: str) -> None:
@@ -89,6 +95,16 @@ def test_a_poison_event_ends_in_sight_and_can_be_replayed(
     wait_until(lambda: books.status(receipt) == "paid", "paid")
     assert corehours("payments", "replay", "999").stderr == (
         "There is no such thing here. No event 999 can be replayed: it is not in the inbox, or a sidecar has it in hand.\n")
+
+
+def test_an_event_that_kills_every_worker_is_put_aside(sidecar: SidecarThread, books: Books) -> None:
+    """Eight leases ran out without a word: the ninth worker does not touch it, and the others go on."""
+    receipt = books.receipt_of("alice")
+    books.store.run(lambda tx: tx.inbox.store("dummy", False, "evt_deadly", "payment.succeeded", b"{}"))
+    books.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set attempts = 8, state = 'received', due_at = now()"))
+    sidecar.post(event(books.payment_of(receipt).reference))
+    wait_until(lambda: books.status(receipt) == "paid" and books.drained(), "paid")
+    assert books.inbox()[0][0] == "failed" and "nobody came back" in books.inbox()[0][1]
 
 
 def test_told_to_stop_it_first_applies_what_it_took(new_sidecar: Callable[[], SidecarProcess], books: Books) -> None:

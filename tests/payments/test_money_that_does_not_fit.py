@@ -85,6 +85,22 @@ def test_money_nobody_asked_for_is_kept_after_two_minutes(sidecar: SidecarThread
     assert books.ledger() == {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}
 
 
+def test_money_that_came_too_early_for_a_receipt_that_is_void_is_kept_once(sidecar: SidecarThread, books: Books) -> None:
+    receipt = books.receipt_of("alice")
+    hidden = "TXN_" + "2" * 16
+    sidecar.post(event(hidden))
+    wait_until(lambda: books.inbox()[0][1], "waiting")
+    books.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set received_at = received_at - interval '2 minutes'"))
+    wait_until(books.drained, "drained")
+    payment = books.payment_of(receipt)
+    _unguarded(books, "update payment set reference = :hidden", hidden=hidden)
+    books.store.run(lambda tx: void_receipt(tx, receipt.id, "a mistake", OPERATOR), actor="operator")
+    books.store.run(lambda tx: tx.inbox.replay(1))
+    wait_until(books.drained, "drained")
+    assert books.inbox()[0][1] == "unapplied: the receipt is void already" and payment.reference != hidden
+    assert books.ledger() == {"clearing:dummy": 60_600_000, "unapplied:dummy": 60_600_000}
+
+
 def test_a_declined_payment_may_still_succeed(sidecar: SidecarThread, books: Books) -> None:
     """Declined, then paid on the second try, in whichever order the events come."""
     receipt = books.receipt_of("alice")
