@@ -77,6 +77,7 @@ def stopped(*_: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stopped)
+    signal.signal(signal.SIGINT, signal.default_int_handler)    # also where a shell started us with it ignored
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
