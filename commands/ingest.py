@@ -82,12 +82,17 @@ def summary(kept: Kept, batch: UsageBatch) -> dict[str, object]:
 
 
 def _told(kept: Kept, batch: UsageBatch) -> str:
-    lines = [f"{batch.origin}: {batch.lines:,} lines, {kept.jobs:,} jobs: {kept.new:,} new, {kept.changed:,} changed, "
-             f"{kept.unchanged:,} unchanged.", *kept.notes, *(f"Not taken: {why}" for why in batch.skipped)]
+    lines = [f"{batch.origin}: {_many(batch.lines, 'line')}, {_many(kept.jobs, 'job')}: {kept.new:,} new, "
+             f"{kept.changed:,} changed, {kept.unchanged:,} unchanged.",
+             *kept.notes, *(f"Not taken: {why}" for why in batch.skipped)]
     if batch.rejected:
         rows = [(one.line, one.reason, one.text[:60]) for one in batch.rejected[:SHOWN]]
-        lines += ["", f"{len(batch.rejected):,} lines were rejected:", table(("line", "reason", "text"), rows, right=(0,))]
+        lines += ["", f"Rejected, {_many(len(batch.rejected), 'line')}:", table(("line", "reason", "text"), rows, right=(0,))]
     return "\n".join(lines)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 class _Bar:

@@ -137,7 +137,8 @@ def test_old_slurm_without_alloctres(tmp_path: Path) -> None:
 
 
 def test_what_never_ran_used_nothing(tmp_path: Path) -> None:
-    row = read(tmp_path, sacct(job(State="CANCELLED by 1007", Start="None", ElapsedRaw="0", AllocTRES=""))).usage.row(0, named=True)
+    line = job(State="CANCELLED by 1007", Start="None", ElapsedRaw="0", AllocTRES="")
+    row = read(tmp_path, sacct(line)).usage.row(0, named=True)
     assert (row["ended"], row["start_at"], row["alloc_cpus"], row["mem_used_mib_seconds"]) == (True, None, 0, 0)
 
 
@@ -151,7 +152,8 @@ def test_a_run_that_comes_twice_counts_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [
-    "a|b", "|", "||||||", "two\nlines", "\n", "a\n\n\nb", "x|y\nz|", "<script>alert(1)</script>", "=2+5", "\u202egnp.exe", "é" * 10_000,
+    "a|b", "|", "||||||", "two\nlines", "\n", "a\n\n\nb", "x|y\nz|", "<script>alert(1)</script>", "=2+5", "\u202egnp.exe",
+    "é" * 10_000,
     "|" * 10_000, "1|1|name", "0|COMPLETED|2026-11-01T08:00:00", "tab\there", '"quoted"', "'", "\\", "a\rb", "\u2028",
 ])
 @pytest.mark.parametrize("separator", ["|", "\x1f"])
@@ -234,7 +236,7 @@ def test_the_same_table_in_other_clothes(tmp_path: Path, change: object) -> None
 def test_the_cluster_may_be_told_from_outside(tmp_path: Path) -> None:
     text = "\n".join(line.replace("|Cluster", "").replace("|rig", "") for line in sacct(job("1")).split("\n"))
     assert read(tmp_path, text, cluster="alpha").usage["run_key"][0] == "alpha/1/1793520000"
-    with pytest.raises(BatchRefused, match="no column Cluster: add Cluster to the list after sacct -o, or name it with --cluster"):
+    with pytest.raises(BatchRefused, match=r"no column Cluster: add Cluster to .* or name it with --cluster"):
         read(tmp_path, text)
 
 
@@ -248,7 +250,7 @@ def test_the_cluster_may_be_told_from_outside(tmp_path: Path) -> None:
     (sacct(job("1"), job("2")).encode().replace(b"train", b"tr\xe4in", 2)[:-1] + b"\n", "usage.txt, line 2, holds byte 0xe4"),
     (sacct(job("1"), job("2")).encode()[:-90], "usage.txt: the last line (3) is cut off: 10 of 18 columns."),
     (sacct(job("1"), job("2")[:50]).encode(), "usage.txt: the last line (3) is cut off: 10 of 18 columns."),
-    (sacct(job("1")).replace("|AllocTRES", "|ReqTRES").encode(), "has no column AllocTRES: add AllocTRES to the list after sacct -o."),
+    (sacct(job("1")).replace("|AllocTRES", "|ReqTRES").encode(), "no column AllocTRES: add AllocTRES to the list after sacct"),
     (sacct(job("1")).replace("|TotalCPU", "|UserCPU").encode(), "has no column TotalCPU"),
     (sacct(job("1")).replace("|ElapsedRaw", "|CPUTime").encode(), "has no column ElapsedRaw or Elapsed: add ElapsedRaw"),
     (sacct(job("1")).replace("|QOS", "|User").encode(), "line 1, names a column twice"),
@@ -256,7 +258,7 @@ def test_the_cluster_may_be_told_from_outside(tmp_path: Path) -> None:
     (b'{"jobs": [{"job_id": 1', "usage.txt is no complete JSON: it breaks off at line 1"),
     (b'{"meta": {}}', "usage.txt is JSON without jobs."),
     (b"[1, 2]", "usage.txt is JSON, but no answer of Slurm."),
-    (b'{"jobs": [], "errors": [{"error_number": 7000, "description": "no database"}]}', "usage.txt reports error 7000: no database."),
+    (b'{"jobs": [], "errors": [{"error_number": 7000, "description": "no database"}]}', "reports error 7000: no database."),
     (b"HTTP/1.1 401 UNAUTHORIZED\r\n\r\nAuthentication failure", "is an answer 401 UNAUTHORIZED: Authentication failure."),
     (b"\x1f\x8b\x08broken", "usage.txt is a broken gzip file"),
 ])

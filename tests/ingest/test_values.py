@@ -82,7 +82,8 @@ def test_what_is_no_memory(text: str) -> None:
         values.memory_mib(text)
 
 
-@pytest.mark.parametrize(("text", "mib"), [("31000Mn", 62_000), ("4000Mc", 32_000), ("16G", 16_384), ("4096", 4096), ("1Gn", 2048)])
+@pytest.mark.parametrize(("text", "mib"), [
+    ("31000Mn", 62_000), ("4000Mc", 32_000), ("16G", 16_384), ("4096", 4096), ("1Gn", 2048)])
 def test_requested_memory_of_old_versions(text: str, mib: int) -> None:
     """Two nodes, eight CPUs: `n` is per node, `c` per core."""
     assert values.requested_memory_mib(text, nodes=2, cpus=8) == mib
@@ -113,7 +114,8 @@ def test_allocations_are_written_one_way(text: str, exact: str) -> None:
     assert values.tres(text).text == exact
 
 
-@pytest.mark.parametrize("text", ["cpu", "cpu=", "=4", "cpu=4,,mem=1G", "cpu=4,cpu=5", "cpu=-1", "cpu=1.5", "mem=16X,cpu=1", "gres/gpu=x"])
+@pytest.mark.parametrize("text", [
+    "cpu", "cpu=", "=4", "cpu=4,,mem=1G", "cpu=4,cpu=5", "cpu=-1", "cpu=1.5", "mem=16X,cpu=1", "gres/gpu=x"])
 def test_what_are_no_resources(text: str) -> None:
     with pytest.raises(ValueError, match=r"cannot be read|is no"):
         values.tres(text)
