@@ -105,7 +105,7 @@ def wait_ready(children: Sequence[Child], say: Say) -> None:
 def keep(children: Sequence[Child], say: Say, database: Server | None) -> None:
     """Watch for ever: whoever died is started again, after a pause that doubles up to 30 s."""
     while True:
-        if database and not database.answers() and database.ensure():
+        if database and not database.alive() and database.ensure():
             say("The database had died and was started again.")
         for child in children:
             rotate(child.log)

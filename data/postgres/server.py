@@ -144,23 +144,31 @@ class Server:                   # no slots: cached properties need a __dict__
             self._stop()
 
     def answers(self) -> bool:
-        """True when a connection succeeds: the only proof that it is there."""
+        """True when a connection succeeds, the only proof that it is ready, or is refused for being one too many."""
         try:
             psycopg.connect(self.url.replace(f"/{DATABASE}?", "/postgres?"), connect_timeout=5).close()
-        except (psycopg.OperationalError, FileNotFoundError):
+        except psycopg.OperationalError as error:
+            return "too many clients" in str(error) or "connection slots" in str(error)
+        except FileNotFoundError:
             return False
         return True
+
+    def alive(self) -> bool:
+        """True while its postmaster runs, ready or not."""
+        return any(self._is_postmaster(words) for _, words in _all_processes())
 
     def processes(self) -> list[int]:
         """Process ids of this server, the postmaster first: read from the process list, never from a stale file."""
         masters, others = [], []
-        for entry in Path("/proc").glob("[0-9]*"):
-            words = _command_line(entry)
-            if str(self.data) in words and words[0].endswith("postgres"):
-                masters.append(int(entry.name))
-            elif words and words[0].startswith(f"postgres: {self.mark}: "):
-                others.append(int(entry.name))
+        for pid, words in _all_processes():
+            if self._is_postmaster(words):
+                masters.append(pid)
+            elif words[0].startswith(f"postgres: {self.mark}: "):
+                others.append(pid)
         return masters + others
+
+    def _is_postmaster(self, words: list[str]) -> bool:
+        return str(self.data) in words and words[0].endswith("postgres")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -177,7 +185,12 @@ class Server:                   # no slots: cached properties need a __dict__
                                 "set COREHOURS_HOME to a folder of your own.") from None
 
     def _ensure(self) -> bool:
-        if self.answers():
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():       # one that lives is starting, recovering or leaving: it gets its time
+            if not self.alive() or time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
             return False
         user = _user_for(self)
         self._sweep()
@@ -380,11 +393,15 @@ def _write_private(path: Path, text: str, user: User) -> None:
     fresh.rename(path)
 
 
-def _command_line(entry: Path) -> list[str]:
-    try:
-        return (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return []
+def _all_processes() -> Iterator[tuple[int, list[str]]]:
+    """(id, words of the command line) of every process; zombies have no words and are left out."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if words[0]:
+            yield int(entry.name), words
 
 
 def _signal(pid: int, how: signal.Signals) -> None:

@@ -123,6 +123,32 @@ def test_a_backend_that_lingers_after_its_postmaster_is_ended(home: Path) -> Non
         backend.close()
 
 
+def test_a_full_server_is_not_taken_for_a_dead_one(home: Path) -> None:
+    """All hundred connections are taken: the next is refused, and the server left in peace."""
+    server = Server(home, durable=False)
+    with server.used():
+        before = server.processes()[0]
+        crowd = [psycopg.connect(server.url)]
+        with pytest.raises(psycopg.OperationalError):
+            while len(crowd) < 200:
+                crowd.append(psycopg.connect(server.url))
+        assert server.answers() and not server.ensure()
+        assert server.processes()[0] == before
+        for one in crowd:
+            one.close()
+
+
+def test_one_that_is_slow_is_waited_for(home: Path) -> None:
+    """A postmaster that does not answer for a while (here: stopped for half a second) is not ended."""
+    server = Server(home, durable=False)
+    with server.used():
+        before = server.processes()[0]
+        os.kill(before, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, [before, signal.SIGCONT]).start()
+        assert not server.ensure()
+        assert server.processes()[0] == before
+
+
 def test_a_user_that_was_killed_holds_nothing(home: Path) -> None:
     script = ("import sys, pathlib, time\nfrom data.postgres.server import Server\n"
               "with Server(pathlib.Path(sys.argv[1]), durable=False).used():\n    print('in', flush=True); time.sleep(60)\n")
