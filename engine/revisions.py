@@ -102,5 +102,6 @@ def _verdict() -> pl.Expr:
 
 def facts(rows: pl.DataFrame, sign: int = 1) -> pl.DataFrame:
     """Ended, priced rows as facts (FACT_SCHEMA); `sign` -1 takes them back."""
-    ended = rows.lazy().filter(pl.col("ended"))
-    return ended.select(*FACT_KEYS, pl.lit(sign, pl.Int64).alias("jobs"), *(pl.col(name) * sign for name in FACT_SUMS)).collect()
+    ended = rows if rows["ended"].all() else rows.filter("ended")      # a filter copies: only where it must
+    sums = FACT_SUMS if sign == 1 else [pl.col(name) * sign for name in FACT_SUMS]
+    return ended.select(*FACT_KEYS, pl.lit(sign, pl.Int64).alias("jobs"), *sums)

@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 INSTANTS = frozenset({"submit_at", "start_at", "end_at"})
-SLICE = 65_536                  # rows encoded at a time: keeps memory flat and the server busy
+SLICE = 16384                  # rows encoded at a time: keeps memory flat and the server busy
 
 
 def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame, told: Callable[[int], None] | None = None) -> None:

@@ -1,0 +1,54 @@
+"""What a block of work costs: wall seconds, CPU seconds of this process (and of a Postgres server), peak memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+
+class Measured:
+    """Measures its `with` block. `server` is the process id of a postmaster whose CPU seconds count too; 0 for none."""
+
+    def __init__(self, server: int = 0) -> None:
+        self.server = server
+
+    def __enter__(self) -> Measured:
+        self._wall, self._cpu = time.perf_counter(), self._cpu_seconds()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.seconds = time.perf_counter() - self._wall
+        self.cpu_seconds = self._cpu_seconds() - self._cpu
+
+    def as_json(self, **more: object) -> str:
+        """One line of JSON: the figures, and whatever else is told."""
+        return json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "peak_mib": peak_mib(), **more})
+
+    def _cpu_seconds(self) -> float:
+        return time.process_time() + (_server_cpu_seconds(self.server) if self.server else 0.0)
+
+
+def peak_mib() -> float:
+    """The most memory this process ever held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _server_cpu_seconds(postmaster: int) -> float:
+    """CPU seconds of a postmaster, of its children, and of its children that are gone. Linux only, else 0."""
+    ticks = 0
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(entry.parent.name) == postmaster:
+            ticks += sum(map(int, words[11:15]))
+        elif int(words[1]) == postmaster:
+            ticks += sum(map(int, words[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
