@@ -59,18 +59,18 @@ def period(word: str, today: date) -> Period:
 
 def _drilled(word: str) -> Period | None:
     """`2026`, `2026-10` or `2026-10-14`; a day is drawn within its month."""
-    match = re.fullmatch(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", word)
+    match = re.fullmatch(r"((?:19|20)\d\d)(?:-(\d\d))?(?:-(\d\d))?", word)
     if not match:
         return None
-    year, month, day = (int(part) if part else None for part in match.groups())
+    year, month, day = (int(part or 0) for part in match.groups())
     try:
-        first = date(year or 1, month or 1, day or 1)
+        first = date(year, month if match[2] else 1, day if match[3] else 1)
     except ValueError:
         return None
-    if month is None:
+    if not month:
         return Period(word, first, date(first.year, 12, 31), first, date(first.year, 12, 31), "month")
     begin, end = first.replace(day=1), following(first.replace(day=1)) - timedelta(days=1)
-    return Period(word, begin, end, begin, end) if day is None else Period(word, first, first, begin, end)
+    return Period(word, begin, end, begin, end) if not day else Period(word, first, first, begin, end)
 
 
 def previous(month: date) -> date:

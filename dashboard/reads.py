@@ -29,7 +29,7 @@ from engine.users import Action, Person
 
 OWN, PROJECTS, ALL = "own", "projects", "all"
 DAYS_SHOWN = 30
-LATEST_JOBS = 8
+LATEST_JOBS = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,10 @@ def row(person: Person, scope: Scope, period: Period, now: datetime) -> Shown:
     """Draw the other filters and return what all of them say."""
     today = now.astimezone(words.zone()).date()
     accounts, partitions, states = reads.choices(person.id, scope)
-    chosen = [_several("account", "accounts", accounts, 140), _several("partition", "partitions", partitions, 134),
-              _several("state", "states", states, 112)]
+    chosen = [_several("account", "accounts", accounts, 132), _several("partition", "partitions", partitions, 128),
+              _several("state", "states", states, 150)]
     text = st.text_input("Search", key="q", bind="query-params", placeholder="Job id or name", icon=":material/search:",
-                         label_visibility="collapsed", max_chars=200, width=184)
+                         label_visibility="collapsed", max_chars=200, width=158)
     zone = words.zone()
     filters = Filters(period.start(zone), period.end(zone), period.last >= today, *(tuple(names) for names in chosen), text or "")
     return Shown(scope, period, filters)
@@ -119,7 +119,6 @@ def last_day(month: date) -> date:
 
 def clear() -> None:
     """Back to everything of the usual period."""
-    for name in BOUND:
-        st.session_state.pop(name, None)
-        st.query_params.pop(name, None)
+    for name in BOUND:                      # the address follows the widgets it is bound to
+        st.session_state[name] = "" if name == "q" else []
     st.query_params.pop("period", None)

@@ -14,7 +14,7 @@ from engine.services.payments import start_payment
 from engine.services.receipts import void_receipt
 from engine.users import Action, Person
 
-WORDS = {"pending": "Issued, rates and tax locked", "paid": "Paid", "void": "Void, its jobs are free to be billed again",
+WORDS = {"pending": "Issued, rates and tax locked", "paid": "Paid", "void": "Void",
          "refunded": "Refunded"}
 LOOK_EVERY = "2s"
 
@@ -103,7 +103,7 @@ def history(page: reads.ReceiptPage) -> None:
         steps += [(("schedule", "orange"), "Waiting for payment", f"due {words.day(page.receipt.due_at)}"),
                   (("circle", "gray"), "Paid", "")]
     for (icon, colour), text, when in steps:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap=None):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
             st.markdown(f":small[:{colour}[:material/{icon}:] {text}]", width="content")
             st.markdown(tables.small(when), width="content")
 

@@ -189,7 +189,7 @@ def _receipt(tx: PostgresTransaction, payer: str, before: datetime, by: Person) 
 
 def _reissue(tx: PostgresTransaction, receipt: Receipt, month: Month, by: Person) -> Receipt:
     tx.now = month.issued + timedelta(hours=30)
-    receipts.void_receipt(tx, receipt.id, "Wrong cost centre on the order; made again the same day", by)
+    receipts.void_receipt(tx, receipt.id, "Wrong cost centre, made again", by)
     return receipts.create_receipt(tx, receipt.payer, month.end, by)
 
 

@@ -1,0 +1,85 @@
+"""The demo centre: a believable year, the same for the same day, with books that add up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data import demo
+from data.analytics import lake
+from data.demo.centre import NotADemo
+from data.demo.jobs import demo_usage
+from data.demo.people import DEMO_USERS, MEMBERS
+from data.passwords import matches
+from data.postgres.store import Store
+from data.settings import Settings
+from engine.audit import verify
+from engine.usage import USAGE_SCHEMA
+from tests.flows.examples import broken
+from tests.pages.conftest import TODAY, Centre
+
+DAY = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
+
+
+def test_the_same_day_draws_the_same_year() -> None:
+    usage = demo_usage(DAY)
+    assert usage.equals(demo_usage(DAY)) and dict(usage.schema) == USAGE_SCHEMA
+    assert not usage.equals(demo_usage(DAY + timedelta(days=1)))
+
+
+def test_a_few_thousand_jobs_of_a_dozen_people_in_four_groups() -> None:
+    usage = demo_usage(DAY)
+    assert 3500 <= len(usage) <= 4500 and usage["run_key"].n_unique() == len(usage)
+    assert usage["user_name"].n_unique() == len(MEMBERS) == 12 and usage["account_name"].n_unique() == 4
+    on_gpus = (usage["partition_name"] == "gpu").sum() / len(usage)
+    assert 0.2 <= on_gpus <= 0.33
+    assert {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "RUNNING", "PENDING"} <= set(usage["state"])
+    assert usage["job_id"].str.contains("_").any()
+
+
+@pytest.mark.parametrize("today", [datetime(2027, 3, 1, 0, 30, tzinfo=UTC), datetime(2028, 2, 29, 23, 59, tzinfo=UTC)])
+def test_nothing_has_happened_after_today(today: datetime) -> None:
+    usage, now = demo_usage(today), int(today.timestamp())
+    assert usage["submit_at"].max() <= now and usage["end_at"].max() <= now     # type: ignore[operator]
+    assert usage.filter(~usage["ended"])["end_at"].null_count() == (~usage["ended"]).sum()
+
+
+def test_its_books_add_up(centre: Centre) -> None:
+    assert broken(centre.store) == []
+    anchors, keys = centre.store.anchors.read(), centre.store.audit_keys()
+    found = centre.store.read(lambda tx: verify(tx.audit.chain(), tx.audit.head(), anchors, keys))
+    assert found.first_bad is None and found.checked > 250
+    assert lake.verify(centre.store) == []
+
+
+def test_receipts_of_past_months_are_paid_pending_overdue_and_void(centre: Centre) -> None:
+    receipts = centre.store.read(lambda tx: tx.receipts.all())
+    pending = [receipt for receipt in receipts if receipt.status == "pending"]
+    assert sum(receipt.status == "paid" for receipt in receipts) > 100
+    assert sum(receipt.status == "void" for receipt in receipts) == 1
+    assert len(pending) >= 3 and any(receipt.due_at < TODAY for receipt in pending)
+    assert {line for receipt in receipts for line in centre.store.read(lambda tx, id=receipt.id: tx.receipts.lines(id))["kind"]} == {  # type: ignore[misc]
+        "usage", "adjustment"}
+
+
+def test_it_loads_quickly_and_only_once(centre: Centre) -> None:
+    assert centre.seconds < 30                      # 4 to 8 s alone on two cores
+    before = centre.store.read(lambda tx: tx.audit.head())
+    assert demo.load(centre.store) is DEMO_USERS
+    assert centre.store.read(lambda tx: tx.audit.head()) == before
+
+
+def test_everybody_signs_in_with_the_printed_password(centre: Centre) -> None:
+    for name, password, _ in DEMO_USERS.rows():
+        person = centre.person(name)
+        assert matches(password, centre.store.read(lambda tx, id=person.id: tx.users.password_hash(id)))    # type: ignore[misc]
+    assert centre.person("pi").projects == ("ai-lab", "genomics")
+
+
+def test_production_is_no_place_for_it(store: Store, tmp_path: Path) -> None:
+    settings = Settings(env="production", home=tmp_path, database_url="postgresql://x/y", audit_key="k" * 40,
+                        payment_provider="", dummy_webhook_secret="s" * 40)
+    with pytest.raises(NotADemo):
+        demo.load(Store(store.engine, settings))
