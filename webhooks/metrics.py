@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from data.postgres.health import TROUBLE, Figures
@@ -12,6 +12,7 @@ from engine.payments import Step
 
 RECEIVED = ("stored", "duplicate", "forged", "malformed", "oversized", "unavailable")
 NAN = float("nan")
+disable_created_metrics()       # a second series for every counter, which nobody reads
 
 
 class Metrics:
@@ -26,6 +27,7 @@ class Metrics:
         self.payments = Counter("payments", "Events applied, by what they did.", ("provider", "result"), registry=self.registry)
         self.unapplied = Counter("unapplied", "Money that came and could not be used: somebody must look.", ("provider",),
                                  registry=self.registry)
+        ProcessCollector(registry=self.registry)
         self.registry.register(_Database(figures))
         for name in providers:
             self._begin(name)
