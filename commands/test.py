@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Lint and types first, they are quick; then pytest, whose exit code is ours unless lint or types failed."""
     broken = [] if args.no_lint else [name for name, words in CHECKS.items() if _python(words)]
     _find_chromium()
-    parallel = [] if any(word.startswith("-n") for word in args.rest) else ["-n", "2"]
+    parallel = [] if any(word.startswith("-n") for word in args.rest) else ["-n", "2", "--dist", "loadgroup"]
     code = _python(["-m", "pytest", *parallel, *args.rest])
     if broken:
         print(f"{' and '.join(broken)} found something (see above).", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Real counterparts for live tests, started and stopped by them on loopback."""
