@@ -11,14 +11,21 @@ import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+HERE = ""                                # where the browser is: load it again
+
+
+def going(path: str) -> ForwardMsg:
+    """The message that lets the browser load `path` of this site as a new page."""
+    message = ForwardMsg()
+    message.auth_redirect.url = path
+    return message
+
 
 def go(path: str) -> None:
     """Load `path` of this site as a new page."""
     context = get_script_run_ctx()
     assert context is not None
-    message = ForwardMsg()
-    message.auth_redirect.url = path
-    context.enqueue(message)
+    context.enqueue(going(path))
 
 
 def here() -> str:

@@ -7,6 +7,7 @@ header names, or under Streamlit's own sign-in cookies, is thrown away. Knows no
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.browser_steps import HERE, going
 from data.postgres.store import Store
 from engine.services import users
 from engine.services.users import Entered, fingerprint
@@ -27,14 +29,16 @@ OURS = b"x-corehours-"
 FOREIGN_COOKIES = ("_streamlit_user", "_streamlit_user_tokens")
 PERSONAL = ("/media/", "/_stcore/upload_file/", "/_stcore/metrics")        # not for strangers
 PUBLIC_MEDIA = (".png", ".svg")                        # logo and icon
+LOOK_EVERY = 10.0                                      # seconds between two looks at the session of an open page
+SESSION_OVER = 4401                                    # what a websocket is closed with then
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class Gate:
     """ASGI middleware: strips forged identity, looks the session up, writes the identity headers."""
 
-    def __init__(self, app: ASGIApp, store: Callable[[], Store]) -> None:
-        self.app, self.store = app, store
+    def __init__(self, app: ASGIApp, store: Callable[[], Store], look_every: float = LOOK_EVERY) -> None:
+        self.app, self.store, self.look_every = app, store, look_every
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through with its true identity, or refuse somebody's data to a stranger."""
@@ -50,16 +54,47 @@ class Gate:
             return
         if not path.startswith("/auth/"):
             scope = {**scope, "headers": _headers(scope, cookies, session)}
+        if session and scope["type"] == "websocket":
+            await self._while_alive(scope, receive, send, session)
+            return
         await self.app(scope, receive, _with_door(scope, cookies, send))
 
     async def _live(self, token: str | None) -> bytes | None:
         """The hash of the token when its session is alive."""
-        if not token:
-            return None
-        token_hash, store = fingerprint(token), self.store()
+        return fingerprint(token) if token and await self._alive(fingerprint(token)) else None
+
+    async def _alive(self, token_hash: bytes) -> bool:
+        store = self.store()
         idle = store.settings.session_idle_minutes
-        holder = await to_thread.run_sync(lambda: store.read(lambda tx: tx.sessions.holder(token_hash, idle)))
-        return token_hash if holder else None
+        return await to_thread.run_sync(lambda: store.read(lambda tx: tx.sessions.holder(token_hash, idle))) is not None
+
+    async def _while_alive(self, scope: Scope, receive: Receive, send: Send, session: bytes) -> None:
+        """Serve a websocket until its session ends, by whatever: then the browser is told to load its page again, as a
+        stranger now, and nothing of the person stays on the screen. A database that cannot be asked ends it too."""
+        ended, told = asyncio.ensure_future(self._death(session)), False
+
+        async def received() -> Message:
+            nonlocal told
+            message = asyncio.ensure_future(receive())
+            await asyncio.wait({message, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if message.done():
+                return message.result()
+            message.cancel()
+            told = True
+            await send({"type": "websocket.send", "bytes": going(HERE).SerializeToString()})
+            return {"type": "websocket.disconnect", "code": SESSION_OVER}
+
+        try:
+            await self.app(scope, received, send)
+        finally:
+            ended.cancel()
+        if told:
+            await send({"type": "websocket.close", "code": SESSION_OVER})
+
+    async def _death(self, session: bytes) -> None:
+        """Returns when the session is no longer alive."""
+        while await self._alive(session):
+            await asyncio.sleep(self.look_every)
 
 
 def routes(store: Callable[[], Store]) -> list[Route]:

@@ -60,7 +60,7 @@ def show() -> None:
         st.navigation([_door(entry) for entries in SECTIONS.values() for entry in entries], position="hidden").run()
         return
     access.note_presence()
-    st.logo(str(STATIC / "logo.svg"), size="medium", icon_image=str(STATIC / "icon.svg"))
+    st.logo(str(STATIC / "logo.svg"), size="medium")
     page = st.navigation(menu(person), expanded=True)
     foot(person)
     page.run()

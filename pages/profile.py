@@ -44,7 +44,9 @@ with left:
     if done := st.session_state.pop("changed", ""):
         st.success(done, icon=":material/check_circle:")
 
-with right, tables.card("Where you are signed in", "ends after 30 minutes without a click, at the latest after 12 hours"):
+knobs = store().settings
+limits = f"ends {knobs.session_idle_minutes} minutes after the last click, at the latest after {knobs.session_hours} h"
+with right, tables.card("Where you are signed in", limits, height="content"):
     sessions = store().read(lambda tx: tx.sessions.live(person.id, tx.settings.session_idle_minutes))
     tables.table(
         pl.DataFrame({"since": [words.moment(row.created_at) for row in sessions],

@@ -21,7 +21,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from data import passwords
 from data.postgres.store import Store, connect
@@ -37,6 +37,7 @@ PEOPLE = {"researcher": Role.RESEARCHER, "pi": Role.RESEARCHER, "admin": Role.AD
 CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
                   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 OpenAs = Callable[..., Page]
+expect.set_options(timeout=15_000)             # a busy machine is slow, not wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def new_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
     def make(scheme: str = "light", width: int = 1440, height: int = 900) -> Page:
         context = chromium.new_context(base_url=site.url, viewport={"width": width, "height": height},
                                        color_scheme=scheme, accept_downloads=True)    # type: ignore[arg-type]
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(30_000)
         contexts.append(context)
         return context.new_page()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,20 @@ def cookie(page: Page, name: str = SESSION_COOKIE) -> str:
     return next(str(found["value"]) for found in page.context.cookies() if found.get("name") == name)
 
 
+def failures(site: Site, name: str) -> int:
+    """Failed attempts on this name so far, as the audit chain counts them."""
+    entries = site.store.read(lambda tx: [entry.action for entry in tx.audit.chain() if entry.subject == f"user:{name}"])
+    return entries.count("sign_in.failed")
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that happens behind the page."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds, "it did not happen"
+        time.sleep(0.05)
+
+
 def newcomer(site: Site, name: str, role: Role = Role.RESEARCHER) -> str:
     """A person for one test alone."""
     password_hash = passwords.hashed(Site.password(name))
@@ -47,11 +62,10 @@ def test_sign_in_leads_where_one_wanted_to_go(site: Site, new_page: Callable[...
 
 def test_a_wrong_password_and_an_unknown_name_read_alike(new_page: Callable[..., Page]) -> None:
     page = new_page()
-    page.goto("/")
     for name in ("researcher", "nobody-here"):
+        page.goto("/")
         fill_sign_in(page, name, "a wrong password")
         expect(page.get_by_text(NOT_RIGHT)).to_be_visible()
-        settled(page)
 
 
 def test_twelve_wrong_passwords_lock_after_five(site: Site, new_page: Callable[..., Page]) -> None:
@@ -61,6 +75,7 @@ def test_twelve_wrong_passwords_lock_after_five(site: Site, new_page: Callable[.
     for turn in range(12):
         fill_sign_in(page, name, f"wrong password {turn}")
         alert = page.get_by_role("alert")
+        until(lambda turn=turn: failures(site, name) == min(turn + 1, 5))
         expect(alert).to_contain_text("Too many" if turn >= 5 else NOT_RIGHT)
         settled(page)
         answers.append(alert.inner_text())
@@ -157,6 +172,17 @@ def test_a_disabled_person_is_out_at_the_next_click(site: Site, new_page: Callab
     page.wait_for_timeout(2100)
     page.get_by_role("link", name="Usage").click()
     page.get_by_label("Username").wait_for()
+
+
+def test_signing_out_in_one_tab_empties_the_other(open_as: OpenAs) -> None:
+    """Within ten seconds and without a click: nothing of the person stays on a screen."""
+    page = open_as("researcher", "/profile")
+    other = page.context.new_page()
+    other.goto("/usage")
+    other.get_by_role("button", name="Sign out", exact=True).click()
+    other.get_by_label("Username").wait_for()
+    page.get_by_label("Username").wait_for()
+    expect(page.get_by_text("Where you are signed in")).to_have_count(0)
 
 
 def test_a_new_password_ends_the_other_sessions(site: Site, new_page: Callable[..., Page]) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from dashboard.gate import DOOR_COOKIE, SESSION_COOKIE, Gate, same_origin
 from dashboard.shield import Shield, policy, script_hashes
 from data.postgres.store import Store
+from engine.policy import OPERATOR
+from engine.services import users
 from engine.services.users import fingerprint
 from tests.identity.given import session, somebody
 
@@ -77,6 +80,33 @@ def test_a_dead_or_made_up_session_is_nobody(store: Store) -> None:
     store.run(lambda tx: tx.sessions.revoke(token))
     for cookie in ("t", "made up", token.hex(), ""):
         assert "x-corehours-session" not in handshake(store, {"cookie": f"{SESSION_COOKIE}={cookie}"})
+
+
+def test_an_open_page_closes_when_its_session_ends(store: Store) -> None:
+    """Nobody clicks: the websocket of a disabled person is closed all the same, and its application hears of it."""
+    somebody(store)
+    session(store, "alice", "t")
+    heard, sent = [], []
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append((await receive())["type"])
+        store.run(lambda tx: users.disable(tx, "alice", OPERATOR))
+        heard.append((await receive())["type"])
+
+    messages = iter([{"type": "websocket.connect"}])
+
+    async def receive() -> Message:
+        return next(messages, None) or await asyncio.sleep(60, {"type": "websocket.receive"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "websocket", "path": "/_stcore/stream", "scheme": "ws", "client": ("198.51.100.7", 5),
+                    "headers": [(b"host", b"localhost"), (b"cookie", f"{SESSION_COOKIE}=t".encode())]}
+    asyncio.run(asyncio.wait_for(Gate(page, lambda: store, look_every=0.02)(scope, receive, send), 10))
+    assert heard == ["websocket.connect", "websocket.disconnect"]
+    assert [message["type"] for message in sent] == ["websocket.send", "websocket.close"]
+    assert ForwardMsg.FromString(sent[0]["bytes"]).WhichOneof("type") == "auth_redirect"
 
 
 def test_somebodys_files_need_a_session_and_the_logo_does_not(store: Store) -> None:
