@@ -82,6 +82,10 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except RuntimeError as error:                   # a library was interrupted and wrapped it
+        if isinstance(error.__cause__, SystemExit | KeyboardInterrupt):
+            sys.exit(143 if isinstance(error.__cause__, SystemExit) else 130)
+        raise
     except BrokenPipeError:                         # `| head` had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

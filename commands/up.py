@@ -91,7 +91,10 @@ def _tell_children_the_rest(store: Store, settings: Settings) -> None:
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """Hold the home for this supervisor; a second one is refused. The lock dies with its process."""
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"{home} cannot be made ({error.strerror}): set COREHOURS_HOME to a folder of your own.") from None
     with (home / "up.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 class Settings(BaseSettings):
     """All settings; each field is COREHOURS_<NAME> in the environment unless it says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="COREHOURS_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="COREHOURS_", frozen=True, extra="ignore", populate_by_name=True,
+                                      env_ignore_empty=True)
 
     env: Literal["development", "production"] = "development"
     home: Path = ROOT / "var"
@@ -66,7 +67,10 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        ZoneInfo(value)
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, OSError):
+            raise ValueError(f"{value} is no time zone; one is Asia/Bangkok") from None
         return value
 
     @model_validator(mode="after")
@@ -77,7 +81,7 @@ class Settings(BaseSettings):
                 raise ValueError("production needs " + ", ".join(
                     "DATABASE_URL" if name == "database_url" else f"COREHOURS_{name.upper()}" for name in missing))
             if len(self.audit_key or "") < 16:
-                raise ValueError("COREHOURS_AUDIT_KEY needs at least 16 characters in production, best from: openssl rand -hex 32")
+                raise ValueError("COREHOURS_AUDIT_KEY needs at least 16 characters in production: openssl rand -hex 32")
             if self.payment_provider == "dummy":
                 raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER")
         return self

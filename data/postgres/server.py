@@ -69,7 +69,10 @@ def running(settings: Settings, durable: bool = True) -> Iterator[str]:
     `durable=False` is for tests: faster, and not safe against a crash of the machine.
     """
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        url = settings.database_url.get_secret_value()
+        if not re.match(r"postgres(ql)?://", url):
+            raise ServerTrouble("DATABASE_URL must look like postgresql://user:password@host:5432/name.")
+        yield url.replace("postgres://", "postgresql://", 1)
         return
     server = Server(settings.home, durable)
     with server.used():
