@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard import access, actions, reads_operations, tables
 from dashboard.confirm import reason_form
+from dashboard.reads_operations import TierChange
 from dashboard.words import count, moment, money, plain
 from data import passwords
 from data.postgres.shelves.operations_reads import Someone

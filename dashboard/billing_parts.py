@@ -14,6 +14,7 @@ from dashboard import access, actions, charts, tables, words
 from dashboard.confirm import reason_form, yes_form
 from dashboard.connection import store
 from dashboard.finance_parts import age_colours
+from dashboard.navigation import page_of
 from dashboard.reads_finance import Billing
 from dashboard.words import count, money, plain
 from data.postgres.store import PostgresTransaction
@@ -174,7 +175,7 @@ def _receipt_actions(row: Listed | None, shown: str, person: Person) -> None:
     offered = OFFERED[shown]
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Open", icon=":material/open_in_new:", disabled=row is None, key="open") and row:
-            st.switch_page("pages/receipt.py", query_params={"id": row.id})
+            st.switch_page(page_of("receipt"), query_params={"id": row.number})
         pressed = [verb for verb, label, icon, needs in offered if person.may(needs) and st.button(
             label, icon=f":material/{icon}:", key=verb, disabled=row is None or (verb == "revert" and row.state != "paid"))]
         st.markdown(f"**{row.number}** :gray[{plain(row.payer)}]" if row else ":gray[:small[Select a receipt to act on it]]",

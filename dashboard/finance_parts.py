@@ -17,6 +17,8 @@ import streamlit as st
 
 from dashboard import exports, tables
 from dashboard.charts import theme
+from dashboard.navigation import page_of
+from dashboard.reads import ALL
 from dashboard.reads_finance import Overview, start_of
 from dashboard.words import count, moment, money, plain
 
@@ -112,6 +114,9 @@ def drill_bar(dig: Dig, found: pl.DataFrame, rows: Sequence[int]) -> None:
             if name not in dig.only and name != dig.by:
                 deeper = Dig(name, row["month"] if row else None, opened)
                 st.button(f"By {name}", key=f"open_{name}", disabled=row is None, on_click=deeper.to_address)
+        if set(opened) <= {"account", "partition"} and st.button("Show jobs", key="show_jobs", icon=":material/list:",
+                                                                 disabled=row is None) and row:
+            st.switch_page(page_of("usage"), query_params={"whose": ALL, "period": f"{row['month']:%Y-%m}"} | opened)
 
 
 def top_accounts(top: pl.DataFrame, currency: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import exports, tables
 from dashboard.reads_operations import Ingestion
-from dashboard.words import ago, count, day, duration, moment
+from dashboard.words import NOTHING, ago, count, day, duration, moment
 from data.postgres.shelves.operations_reads import RunLine
 
 COMMANDS = """./corehours ingest slurm --file usage.txt            # a file: sacct --parsable2 or --json
@@ -24,7 +24,7 @@ def clusters(page: Ingestion) -> None:
         pl.DataFrame({
             "cluster": [mark.cluster for mark in marks], "to": [moment(mark.complete_to, page.now) for mark in marks],
             "age": [ago(mark.complete_to, page.now) for mark in marks],
-            "promise": [f"every {duration(int(page.promise.total_seconds()))}"] * len(marks),
+            "promise": [f"within {count(int(page.promise.total_seconds() // 60), 'minute')}"] * len(marks),
             "source": [mark.source for mark in marks],
             "state": [tables.pill("late" if mark in page.late else "complete") for mark in marks]}),
         {"cluster": tables.text_column("Cluster", 180), "to": tables.text_column("Complete up to", 150),
@@ -74,17 +74,27 @@ def took(run: RunLine) -> str:
 def run_card(run: RunLine, rejected: pl.DataFrame, now: datetime) -> None:
     """One run whole: where from, what was said, what could not be read."""
     with tables.card(f"Run {run.id}", moment(run.started_at, now)):
-        tables.state_badge(run.state)
-        tables.rows_of([("Source", run.source), ("From", run.origin or "–"), ("Cluster", run.cluster or "–"),
-                        ("Window", window(run, now)), ("Took", took(run))])
-        if run.reason:
-            st.markdown("**Why refused**" if run.state in ("refused", "abandoned") else "**Sources that did not answer**")
-            st.text(run.reason)
-        if run.notes:
-            st.markdown("**Notes**")
-            for note in run.notes:
-                st.text(note)
+        left, right = st.columns([1, 1.6])
+        with left:
+            tables.state_badge(run.state)
+            tables.rows_of([("Source", run.source), ("From", run.origin or NOTHING), ("Cluster", run.cluster or NOTHING),
+                            ("Window", window(run, now)), ("Took", took(run))])
+        with right:
+            _said(run)
         _rejected(run, rejected)
+
+
+def _said(run: RunLine) -> None:
+    """Why it was refused, which sources did not answer, and its notes: words from outside, shown as they are."""
+    if run.reason:
+        st.markdown("**Why nothing was loaded**" if run.state in ("refused", "abandoned") else "**Sources that did not answer**")
+        st.text(run.reason)
+    if run.notes:
+        st.markdown("**Notes**")
+        for note in run.notes:
+            st.text(note)
+    if not run.reason and not run.notes:
+        st.markdown(":gray[It had nothing to remark.]")
 
 
 def _rejected(run: RunLine, rejected: pl.DataFrame) -> None:

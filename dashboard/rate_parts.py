@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
@@ -12,7 +13,7 @@ import streamlit as st
 import yaml
 
 from dashboard import access, actions, reads_operations, tables, words
-from dashboard.confirm import yes_form
+from dashboard.confirm import reason_form, yes_form
 from dashboard.reads_operations import RateBook, WhatIf
 from dashboard.words import METER_NAMES, count, moment, money, plain
 from engine.errors import DomainError, RateError
@@ -221,9 +222,17 @@ def ask_publish(card: RateCard, book: RateBook, found: WhatIf | None) -> None:
         st.markdown(f"The last 90 days would have cost **{signed(found.after_micro - found.before_micro)} {card.currency}** "
                     f"({percent(found.before_micro, found.after_micro) or 'no change'}).")
     st.markdown(":gray[Receipts keep the prices they were made with. A published card is never edited; a newer one replaces it.]")
-    if yes_form("publish", f"Publish {name}", "Keep editing"):
-        done = actions.act(lambda tx: publish_cards(tx, [card], by), "publish", done=f"{name} is published.")
-        if done.ok:
+    reason = _reason(card, f"Publish {name}")
+    if reason:
+        why = replace(card, note=reason)
+        if actions.act(lambda tx: publish_cards(tx, [why], by), "publish", done=f"{name} is published.").ok:
             clear_form()
             st.query_params.clear()
             st.rerun()
+
+
+def _reason(card: RateCard, verb: str) -> str | None:
+    """Why the card is published: what the form says, else asked for here."""
+    if card.note:
+        return card.note if yes_form("publish", verb, "Keep editing") else None
+    return reason_form("publish", verb, "Keep editing", "Why (stands in the rate book)")

@@ -6,6 +6,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import access, actions, audit_words, exports, reads_finance, reads_operations, tables, words
+from dashboard.navigation import page_of
 from dashboard.reads_operations import AuditFilter, AuditLine
 from dashboard.words import count, moment, plain
 from engine.users import Action
@@ -112,18 +113,21 @@ def verdict(last: AuditLine | None) -> None:
 
 def detail(line: AuditLine) -> None:
     """One entry: the sentence, the facts that were signed, the hash, the way to its subject."""
+    kind, _, name = line.subject.partition(":")
     with tables.card(f"Entry {line.id:,}", moment(line.at)):
         st.text(audit_words.sentence(line))
-        tables.rows_of([("Who", line.actor), ("Action", line.action), ("Subject", line.subject), ("Signed with key", line.key_id),
-                        ("Hash", f"{line.hash[:16]}…{line.hash[-8:]}")])
-        if line.facts:
+        left, right = st.columns([1, 1.6])
+        with left:
+            tables.rows_of([("Who", line.actor), ("Action", line.action), ("Subject", line.subject),
+                            ("Signed with key", line.key_id), ("Hash", f"{line.hash[:12]}…{line.hash[-8:]}")])
+            if kind == "receipt" and st.button("Open receipt", icon=":material/receipt:"):
+                st.switch_page(page_of("receipt"), query_params={"id": name})
+        with right:
             rows = audit_words.facts_rows(line)
-            tables.table(pl.DataFrame({"fact": [row[0] for row in rows], "value": [row[1] for row in rows]}),
-                         {"fact": tables.text_column("Fact", 180), "value": tables.text_column("Value", 780)},
-                         key=f"facts_{line.id}", alt="The facts of the entry")
-        kind, _, name = line.subject.partition(":")
-        if kind == "receipt" and st.button("Open receipt", icon=":material/receipt:"):
-            st.switch_page("pages/receipt.py", query_params={"id": name})
+            if rows:
+                tables.table(pl.DataFrame({"fact": [row[0] for row in rows], "value": [row[1] for row in rows]}),
+                             {"fact": tables.text_column("Fact", 140), "value": tables.text_column("Value", 440)},
+                             key=f"facts_{line.id}", alt="The facts of the entry")
 
 
 only = the_filter()

@@ -49,6 +49,11 @@ def choose_day(upto: date, today: date) -> None:
         st.rerun()
 
 
+def show_today() -> None:
+    """Today as the last day billed."""
+    st.query_params["upto"] = today.isoformat()
+
+
 person = access.require(Action.SEE_BILLING)
 may_bill = person.may(Action.BILL_ALL)
 today = reads_finance.today()
@@ -69,7 +74,8 @@ billing_parts.show_results()
 choose_day(upto, today)
 if page.queue.is_empty():
     tables.nothing_here("task_alt", "Nobody has anything to bill",
-                        f"Every job that ended up to {words.day(upto)} is on a receipt.")
+                        f"Every job that ended up to {words.day(upto)} is on a receipt.",
+                        (lambda: st.button("Look up to today", on_click=show_today)) if upto < today else None)
 else:
     names = billing_parts.queue_table(page.queue, page.now, currency, f"queue_{upto}", may_bill)
     if may_bill:

@@ -41,12 +41,8 @@ def visit(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> 
 
 def said(page: AppTest) -> str:
     """Everything the page says in words, figures of the KPI row and tables' cells included."""
-    parts = [element.value for kind in ("title", "subheader", "markdown", "text", "error", "code") for element in getattr(page, kind)]
+    kinds = ("title", "subheader", "markdown", "text", "error", "code")
+    parts = [element.value for kind in kinds for element in getattr(page, kind)]
     parts += [f"{metric.label}: {metric.value} ({metric.delta})" for metric in page.metric]
     parts += [str(table.value.to_dict("list")) for table in page.dataframe]
     return "\n".join(str(part) for part in parts)
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    """Press the button with this label."""
-    return next(button for button in page.button if button.label == label).click().run()

@@ -58,7 +58,8 @@ def receipt(store: Store, payer: str, before: datetime, paid: bool = False) -> R
     return store.run(lambda tx: mark_paid(tx, made.id, "bank transfer", OPERATOR), actor="operator") if paid else made
 
 
-def run(store: Store, end: datetime, rejected: tuple[Rejection, ...] = (), skipped: tuple[str, ...] = (), cluster: str = "hpc") -> int:
+def run(store: Store, end: datetime, rejected: tuple[Rejection, ...] = (), skipped: tuple[str, ...] = (),
+        cluster: str = "hpc") -> int:
     """A batch that was taken up to `end`, with lines that could not be read; its run's id."""
     def write(tx: PostgresTransaction) -> int:
         since = int(end.timestamp()) - 3600

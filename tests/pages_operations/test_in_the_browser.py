@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenAs, Site, chromium, new_page, open_as, settled, site  # noqa: F401  fixtures
 from tests.pages_operations.given import THB, job, receipt, run
 
+SACCT = (Path(__file__).parents[1] / "samples/slurm/slurm-22.05/sacct-D-P.txt").read_text()
 pytestmark = pytest.mark.browser
 NOW = datetime.now(UTC)
 LAST_MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -34,6 +36,7 @@ def test_publishing_a_card_shows_what_it_changes_and_then_stands_in_the_book(ope
     expect(page.get_by_text("+2.50")).to_be_visible()
     press(page, "Publish…")
     expect(page.get_by_role("dialog")).to_contain_text("mu-v2 prices every job of tier mu")
+    page.get_by_label("Why (stands in the rate book)").last.fill("the senate decided")
     press(page, "Publish mu-v2")
     expect(page.get_by_text("mu-v2 is published.")).to_be_visible()
     expect(page.get_by_text("mu-v2 from")).to_be_visible()
@@ -53,7 +56,7 @@ def test_a_month_is_billed_for_everybody_in_one_go(open_as: OpenAs, site: Site) 
     expect(page.get_by_text("Receipts created")).to_be_visible()
     expect(page.get_by_text("Nobody has anything to bill")).to_be_visible()
     made = site.store.read(lambda tx: tx.receipts.all(["month-alice", "month-bob"]))
-    assert sorted((receipt.payer, receipt.total_micro) for receipt in made) == [("month-alice", 10 * THB), ("month-bob", 20 * THB)]
+    assert sorted((one.payer, one.total_micro) for one in made) == [("month-alice", 10 * THB), ("month-bob", 20 * THB)]
 
 
 def test_a_receipt_is_voided_only_with_a_reason(open_as: OpenAs, site: Site) -> None:    # noqa: F811
@@ -70,6 +73,24 @@ def test_a_receipt_is_voided_only_with_a_reason(open_as: OpenAs, site: Site) -> 
     press(page, "Void receipt")
     expect(page.get_by_text(f"{first['number']} is void.")).to_be_visible()
     assert [one.id for one in site.store.read(lambda tx: tx.receipts.all(statuses=["void"]))] == [first["id"]]
+
+
+def test_an_upload_is_read_or_refused_in_a_sentence(open_as: OpenAs, site: Site, tmp_path: Path) -> None:    # noqa: F811
+    page = open_as("admin", "/ingestion")
+    for name, text, answer in (("shopping.txt", "milk|bread\n1|2\n", "nothing was loaded"), ("usage.txt", SACCT, "new, 0 changed")):
+        file = tmp_path / name
+        file.write_text(text)
+        press(page, "Upload file")
+        with page.expect_response(lambda answer: "upload_file" in answer.url and answer.request.method == "PUT"):
+            page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(file)
+        page.get_by_label("Cluster, where the file names none").fill("hpc")
+        press(page, "Load file")
+        expect(page.get_by_text(answer).first).to_be_visible()
+        if name == "shopping.txt":
+            expect(page.get_by_role("dialog")).to_contain_text("shopping.txt")
+            press(page, "Close")
+    states = site.store.read(lambda tx: [(run.state, run.origin) for run in tx.operations_reads.runs(limit=2)])
+    assert states == [("taken", "upload of usage.txt by admin"), ("refused", "upload of shopping.txt by admin")]
 
 
 def select_row(page: Page, row: int) -> None:

@@ -45,8 +45,9 @@ def test_readers_get_every_page_with_usage_and_receipts(visit: Visit, store: Sto
     assert page.metric or file in ("rates", "audit")
 
 
-@pytest.mark.parametrize(("file", "label"), [("rates", "Publish…"), ("accounts", "Change tier…"), ("billing", "Bill everybody"),
-                                             ("ingestion", "Upload file"), ("accounts", "Add person"), ("billing", "Create receipts…")])
+@pytest.mark.parametrize(("file", "label"), [
+    ("rates", "Publish…"), ("accounts", "Change tier…"), ("accounts", "Add person"), ("billing", "Bill everybody"),
+    ("billing", "Create receipts…"), ("ingestion", "Upload file")])
 def test_an_auditor_is_offered_nothing_to_change(visit: Visit, store: Store, file: str, label: str) -> None:
     centre(store)
     for query in ({}, {"show": "people"}, {"new": "mu"}):
@@ -87,7 +88,8 @@ def test_the_first_ingestion_page_says_how_usage_comes_in(visit: Visit) -> None:
 
 def test_a_run_shows_its_rejected_lines_and_why_others_did_not_answer(visit: Visit, store: Store) -> None:
     """Text from the file is shown as data: in a table, never as markup."""
-    number = run(store, NOW, (Rejection(17, "AllocTRES 'mem=1X' has no unit", "9|<img src=x>|mem=1X"),), ("slurmrestd: no answer",))
+    line = Rejection(17, "AllocTRES 'mem=1X' has no unit", "9|<img src=x>|mem=1X")
+    number = run(store, NOW, (line,), ("slurmrestd: no answer",))
     page = visit("ingestion", Role.AUDITOR, run=str(number))
     words = said(page)
     assert "'line': [17]" in words and "has no unit" in words and "slurmrestd: no answer" in words
@@ -104,7 +106,8 @@ def test_usage_older_than_promised_is_late(visit: Visit, store: Store) -> None:
 def test_a_change_of_tier_is_in_the_audit_in_words(visit: Visit, store: Store) -> None:
     job(store, "alice", YESTERDAY, cpu=10)
     store.run(lambda tx: set_tier(tx, "alice", "gov", OPERATOR, "funded by the ministry"), actor="operator")
-    assert "alice moved to tier gov (was mu): funded by the ministry" in said(visit("audit", Role.AUDITOR, action="payer.tier_set"))
+    words = said(visit("audit", Role.AUDITOR, action="payer.tier_set"))
+    assert "alice moved to tier gov (was mu): funded by the ministry" in words
     assert "No entry matches" in said(visit("audit", Role.AUDITOR, actor="nobody at all"))
 
 
