@@ -131,7 +131,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(true: Callable[[], object], what: str, seconds: float = 15) -> None:
+def wait_until(true: Callable[[], object], what: str, seconds: float = 40) -> None:
     """Wait for `true()`, or fail naming what was awaited."""
     end = time.monotonic() + seconds
     while not true():
@@ -172,11 +172,17 @@ def new_sidecar(sidecar_env: dict[str, str]) -> Iterator[Callable[[], SidecarPro
 
 
 @pytest.fixture
-def sidecar(store: Store) -> Iterator[SidecarThread]:
-    """A sidecar that runs, in a thread."""
+def heir(store: Store) -> Iterator[SidecarThread]:
+    """A sidecar that is not started yet."""
     one = SidecarThread(store)
-    yield one.start()
+    yield one
     one.stop()
+
+
+@pytest.fixture
+def sidecar(heir: SidecarThread) -> SidecarThread:
+    """A sidecar that runs, in a thread."""
+    return heir.start()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ PAID = {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}
 
 @pytest.mark.parametrize("place", ["inbox.storing", "inbox.stored", "inbox.claimed", "inbox.applying", "inbox.applied",
                                    "inbox.processed"])
-def test_killed_between_any_two_steps_it_pays_once(new_sidecar: Callable[[], SidecarProcess], books: Books, place: str) -> None:
+def test_killed_between_any_two_steps_it_pays_once(
+        new_sidecar: Callable[[], SidecarProcess], heir: SidecarThread, books: Books, place: str) -> None:
     """The provider comes again until it hears 200; another sidecar takes over where the dead one stopped."""
     receipt = books.receipt_of("alice")
     body = event(books.payment_of(receipt).reference)
@@ -29,7 +30,7 @@ def test_killed_between_any_two_steps_it_pays_once(new_sidecar: Callable[[], Sid
     assert books.status(receipt) == ("paid" if place == "inbox.processed" else "pending")
     _lease_is_over(books)
 
-    heir = new_sidecar().start()
+    heir.start()
     assert heir.post(body).json()["status"] == ("stored" if place == "inbox.storing" else "duplicate")
     wait_until(lambda: books.status(receipt) == "paid" and books.drained(), "paid")
     assert books.ledger() == PAID
@@ -43,13 +44,13 @@ def test_a_link_that_names_no_payment_leads_nowhere(sidecar: SidecarThread) -> N
 
 @pytest.mark.parametrize("place", ["checkout.made", "checkout.kept"])
 def test_killed_while_the_checkout_is_made_the_link_still_works(
-        new_sidecar: Callable[[], SidecarProcess], books: Books, place: str) -> None:
+        new_sidecar: Callable[[], SidecarProcess], heir: SidecarThread, books: Books, place: str) -> None:
     payment = books.payment_of(books.receipt_of("alice"))
     doomed = new_sidecar().start(COREHOURS_FAILPOINT=place)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{doomed.url}/pay/{payment.reference}", timeout=10)
     wait_until(doomed.died, f"killed at {place}")
-    answer = requests.get(f"{new_sidecar().start().url}/pay/{payment.reference}", timeout=10, allow_redirects=False)
+    answer = requests.get(f"{heir.start().url}/pay/{payment.reference}", timeout=10, allow_redirects=False)
     assert answer.status_code == 303 and "/dummy/checkout?token=" in answer.headers["location"]
 
 
