@@ -15,7 +15,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -49,7 +49,6 @@ class Site:
     database_url: str
     home: Path
     log: Path
-    contexts: list[BrowserContext] = field(default_factory=list)
 
     @staticmethod
     def password(name: str) -> str:
