@@ -5,14 +5,17 @@ Foreign text (job names, reasons, user names) goes through `st.text`, `st.datafr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
-from dashboard.words import NOTHING, STATE_COLOURS, plain, state_colour
+from dashboard.exports import FORMULA
+from dashboard.words import JOINER, NOTHING, STATE_COLOURS, plain, state_colour
 
 PAGE_WIDTH = 1036                      # pixels a page gives a table at 1440
 SELECTION_WIDTH = 36
@@ -83,10 +86,22 @@ def table(rows: Any, columns: Mapping[str, Any], key: str, *, select: str = "", 
     length = len(rows)
     full = "content" if length <= ROWS_IN_FULL else (height or int(ROW_HEIGHT * (ROWS_IN_FULL - 2.5)))
     event = st.dataframe(
-        rows, key=key, column_config=dict(columns), column_order=list(columns), hide_index=True, height=full,
+        harmless(rows), key=key, column_config=dict(columns), column_order=list(columns), hide_index=True, height=full,
         row_height=ROW_HEIGHT, placeholder=NOTHING, alt=alt or None,
         **({"on_select": on_select, "selection_mode": select} if select else {}))
     return list(event["selection"]["rows"]) if select else []
+
+
+def harmless(rows: Any) -> Any:
+    """`rows` with an invisible sign before every text that a spreadsheet would run as a formula: the table's own toolbar
+    saves what it shows as CSV."""
+    if isinstance(rows, pl.DataFrame):
+        return rows.with_columns(pl.when(pl.col(pl.String).str.contains(FORMULA)).then(JOINER + pl.col(pl.String))
+                                 .otherwise(pl.col(pl.String)).name.keep())
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        return [{name: JOINER + value if isinstance(value, str) and re.match(FORMULA, value) else value
+                 for name, value in row.items()} for row in rows]
+    return rows
 
 
 def text_column(label: str, width: int, help: str | None = None) -> Any:

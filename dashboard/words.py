@@ -4,6 +4,7 @@ colour a state has; reads nothing and draws nothing.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -185,6 +186,11 @@ def _near(instant: datetime | None, now: datetime) -> str:
     return f"{instant.astimezone(zone()):%H:%M}" if same_day else moment(instant, now)
 
 
+JOINER = "\u2060"                         # no width: what is written with it looks the same and is no address
+
+
 def plain(text: str) -> str:
-    """Foreign text for a place that reads Markdown: every sign that could become a link, picture or colour is escaped."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|:$~" else letter for letter in " ".join(text.split()))
+    """Foreign text for a place that reads Markdown: every sign that could become a link, picture or colour is escaped.
+    Addresses are found in the words themselves, escaped or not, so an invisible sign breaks them."""
+    broken = re.sub(r"(?i)(https?:|www|@)", rf"\1{JOINER}", " ".join(text.split()))
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|:$~" else letter for letter in broken)

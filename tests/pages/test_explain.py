@@ -27,12 +27,14 @@ def test_the_golden_case_says_4_2_core_hours_2_gpu_hours_28_gib_hours_and_60_60(
     made = explain(GOLDEN, GOV)
     assert [(factor.quantity_micro, factor.price_micro, factor.shown_micro) for factor in made.factors] == [
         (4_200_000, 3_000_000, 12_600_000), (2_000_000, 10_000_000, 20_000_000), (28_000_000, 1_000_000, 28_000_000)]
-    assert [factor.source for factor in made.factors] == ["steps TotalCPU", "AllocTRES gres/gpu × ElapsedRaw", "steps AveRSS × Elapsed"]
+    assert [factor.source for factor in made.factors] == [
+        "steps TotalCPU", "AllocTRES gres/gpu × ElapsedRaw", "steps AveRSS × Elapsed"]
     assert (made.rounding_micro, made.total_micro) == (0, 60_600_000)
 
 
 def test_shown_parts_and_the_rounding_row_add_up_also_when_micro_units_do_not_show() -> None:
-    run = replace(GOLDEN, cpu_micro=34_943_331, gpu_micro=7_916_666, mem_micro=49_065_049, rounding_micro=-5_046, cost_micro=91_920_000)
+    run = replace(GOLDEN, cpu_micro=34_943_331, gpu_micro=7_916_666, mem_micro=49_065_049, rounding_micro=-5_046,
+                  cost_micro=91_920_000)
     made = explain(run, GOV)
     assert [factor.shown_micro for factor in made.factors] == [34_943_300, 7_916_700, 49_065_000]
     assert sum(factor.shown_micro for factor in made.factors) + made.rounding_micro == made.total_micro == 91_920_000

@@ -100,7 +100,8 @@ def test_corrections_stand_on_their_own_rows(visit: Visit, centre: Centre) -> No
     assert len(corrected) == 2 and set(corrected["amount"]) == {-1.0} and set(corrected["quantity"]) == {-1.0}
 
 
-@pytest.mark.parametrize(("name", "pays", "voids"), [("researcher", True, False), ("finance", True, True), ("auditor", False, False)])
+@pytest.mark.parametrize(("name", "pays", "voids"), [
+    ("researcher", True, False), ("finance", True, True), ("auditor", False, False)])
 def test_what_a_role_may_do_with_a_pending_receipt(visit: Visit, centre: Centre, name: str, pays: bool, voids: bool) -> None:
     pending = centre.store.read(lambda tx: tx.receipts.all(["researcher"], ["pending"]))[0]
     page = visit("receipt", name, id=pending.number)

@@ -1,0 +1,160 @@
+"""The first bill in a real browser: sign in, look at usage, create a receipt, pay it at the checkout, see it paid.
+
+A dashboard and a sidecar of its own over one database; the jobs have the worst names people give to jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser, Page, expect
+
+from data import passwords
+from data.postgres.store import Store, connect
+from data.settings import Settings
+from engine.policy import OPERATOR
+from engine.services import users
+from engine.users import Role
+from tests.browser.conftest import ROOT, _execute, fill_sign_in, free_port, settled
+from tests.conftest import AUDIT_KEY
+from tests.engine.usage_frames import run
+from tests.flows.examples import broken, keep_runs
+
+pytestmark = pytest.mark.browser
+PASSWORD = "researcher has a long password"
+ENDED = int(time.time()) - 7200
+ODD = ("<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>", "=HYPERLINK(\"http://e.vil\",\"x\")",
+       "\u202egnp.exe\u2066", "![x](http://e.vil/x.png) [click](javascript:alert(1))", ":red[colour] $x^2$ **bold**",
+       "two\nlines", "x" * 10_000)
+ODD_RUNS = [run(number, job_name=name, user_name="researcher", submit_at=ENDED - 7200, start_at=ENDED - 7200,
+                end_at=ENDED - number, run_key=f"c/{number}/{ENDED - 7200}") for number, name in enumerate(ODD, 1)]
+
+
+@pytest.fixture(scope="module")
+def bill(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
+    """A dashboard's address and its store; a sidecar runs beside it."""
+    name, home = f"bill_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("bill")
+    _execute(server_url, f"create database {name} template {template} strategy file_copy")
+    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    store = Store(connect(url), Settings(env="development", home=home, database_url=url, audit_key=AUDIT_KEY))
+    password_hash = passwords.hashed(PASSWORD)
+    store.run(lambda tx: users.add(tx, "researcher", Role.RESEARCHER, password_hash, by=OPERATOR), actor="operator")
+    keep_runs(store, *ODD_RUNS)
+    ports = {"dashboard": free_port(), "webhooks": free_port()}
+    env = {**os.environ, "DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
+           "PYTHONPATH": str(ROOT), "COREHOURS_DASHBOARD_URL": f"http://localhost:{ports['dashboard']}",
+           "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
+    children = [_start(room, port, env, home) for room, port in ports.items()]
+    try:
+        for port in ports.values():
+            _wait(f"http://localhost:{port}/healthz")
+        yield env["COREHOURS_DASHBOARD_URL"], store
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(20)
+        store.engine.dispose()
+        _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def page(bill: tuple[str, Store], chromium: Browser) -> Iterator[Page]:
+    """A browser in which the researcher has signed in; it notes every address outside that somebody asks it for."""
+    context = chromium.new_context(base_url=bill[0], viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(20_000)
+    context.route("**/*", lambda route: route.continue_() if "localhost" in route.request.url or route.request.url.startswith(
+        ("data:", "blob:")) else _foreign(route))
+    page = context.new_page()
+    page.goto("/")
+    fill_sign_in(page, "researcher", PASSWORD)
+    page.get_by_role("button", name="Sign out", exact=True).wait_for()
+    settled(page)
+    yield page
+    context.close()
+
+
+asked_outside: list[str] = []
+
+
+def _foreign(route: object) -> None:
+    asked_outside.append(route.request.url)         # type: ignore[attr-defined]
+    route.abort()                                   # type: ignore[attr-defined]
+
+
+def test_sign_in_usage_create_receipt_pay_paid(page: Page, bill: tuple[str, Store]) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Usage").click()
+    expect(page.get_by_text("7 jobs · 197.40 THB")).to_be_visible()
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Receipts").click()
+    expect(page.get_by_text("No receipts yet")).to_be_visible()
+
+    page.get_by_role("button", name="Create receipt").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Total 197.40 THB")).to_be_visible()
+    dialog.get_by_role("button", name="Create receipt").click()
+    page.wait_for_url("**/receipt?id=CH-*")
+    expect(page.get_by_test_id("stMain").get_by_text("Pending", exact=True)).to_be_visible()
+
+    page.get_by_role("button", name="Pay 197.40 THB").click()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Open the checkout").click()
+    checkout = opened.value
+    checkout.get_by_role("button", name="Pay 197.40 THB").click()
+    checkout.wait_for_url("**/receipt?**")
+    expect(checkout.get_by_role("heading", name="Receipt CH-")).to_be_visible()
+    checkout.close()
+
+    expect(page.get_by_text("through dummy")).to_be_visible()           # the page that waited, by itself
+    expect(page.get_by_role("button", name="Pay 197.40 THB")).to_have_count(0)
+    receipt = bill[1].read(lambda tx: tx.receipts.all())[0]
+    assert (receipt.status, receipt.total_micro) == ("paid", 197_400_000) and broken(bill[1]) == []
+
+
+def test_odd_names_are_words_and_nothing_else(page: Page, tmp_path: Path) -> None:
+    for number in range(1, len(ODD) + 1):
+        page.goto(f"/usage?job=c%2F{number}%2F{ENDED - 7200}")
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_text("Total 28.20 THB")).to_be_visible()
+        settled(page)
+        assert not dialog.locator("img, script, a, .katex, strong:has-text('bold')").count(), ODD[number - 1]
+    assert "hacked" not in page.title() and not [url for url in asked_outside if "e.vil" in url]
+    assert page.evaluate("document.body.scrollWidth <= window.innerWidth + 1")
+
+
+def test_the_csv_holds_every_name_and_no_formula(page: Page, tmp_path: Path) -> None:
+    page.goto("/usage")
+    settled(page)
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as loading:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    loading.value.save_as(tmp_path / "usage.csv")
+    rows = pl.read_csv(tmp_path / "usage.csv", infer_schema=False)
+    assert sorted(name.removeprefix("'") for name in rows["job_name"]) == sorted(ODD)
+    assert not any(str(name)[:1] in "=+-@\t\r\n" for name in rows["job_name"])
+    assert sum(int(micro) for micro in rows["cost_micro"]) == 197_400_000
+
+
+def _start(room: str, port: int, env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
+    with (home / f"{room}.log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-m", room, "--port", str(port)], cwd=ROOT, env=env, stdout=log, stderr=log)
+
+
+def _wait(url: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
