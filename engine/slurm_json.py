@@ -57,7 +57,11 @@ def raw_rows(jobs: list[Any], first: int = 1) -> tuple[pl.DataFrame, list[Reject
     rejected = []
     for line, job in enumerate(jobs, first):
         try:
-            rows += [{"line": line, **row} for row in _job_and_steps(job)]
+            found = _job_and_steps(job)
+            "".join(text for row in found for text in row.values()).encode()      # half a character is no text
+            rows += [{"line": line, **row} for row in found]
+        except UnicodeEncodeError:
+            rejected.append(Rejection(line, "it holds half a character", job_text(job)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             rejected.append(Rejection(line, f"it is no job as Slurm writes it ({type(error).__name__}: {error})",
                                       job_text(job)))
@@ -66,7 +70,7 @@ def raw_rows(jobs: list[Any], first: int = 1) -> tuple[pl.DataFrame, list[Reject
 
 def job_text(job: object) -> str:
     """The job as the source wrote it, cut at 2,000 characters."""
-    return json.dumps(job, ensure_ascii=False)[:2000]
+    return json.dumps(job, ensure_ascii=False)[:2000].encode("utf-8", "replace").decode()
 
 
 def _job_and_steps(job: dict[str, Any]) -> list[dict[str, str]]:

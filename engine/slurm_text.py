@@ -34,6 +34,7 @@ class TextReader:
 
     header: Header
     where: str
+    crlf: bool = False                            # lines end as on Windows
     next_line: int = 2
     rejected: list[Rejection] = field(default_factory=list)
     broken: list[tuple[int, str]] = field(default_factory=list)    # line and raw id of job rows among the rejected
@@ -72,7 +73,7 @@ class TextReader:
 
     def _rows(self, data: bytes, last: bool) -> pl.DataFrame:
         self._check_text(data)
-        if b"\r" in data:
+        if self.crlf:
             data = data.replace(b"\r\n", b"\n")
         buffer = np.frombuffer(data, dtype=np.uint8)
         lines = int(np.count_nonzero(buffer == 10))

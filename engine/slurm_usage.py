@@ -178,6 +178,9 @@ def _elapsed_column(raw: pl.DataFrame) -> pl.Series:
 def _jobs(raw: pl.DataFrame, cluster: str) -> pl.DataFrame:
     """Typed job rows; `bad` where something cannot be read (then `_job_reason` says what)."""
     tres = values.tres_column(raw["AllocTRES"].replace("", None))
+    if tres.filter(pl.col("cpus").is_null() & pl.col("text").is_not_null()).height:        # GPUs alone are named
+        counted = values.whole_column(raw["AllocCPUS"]).fill_null(values.whole_column(raw["NCPUS"]))
+        tres = tres.with_columns(pl.col("cpus").fill_null(counted))
     typed = raw.select(
         "line", "AllocTRES", "Start", "End", "TotalCPU", sluid=pl.when(pl.col("SLUID") != "").then("SLUID"),
         job_id_raw=values.whole_column(raw["_id"]), job_id=pl.when(pl.col("JobID") != "").then("JobID").otherwise("JobIDRaw"),

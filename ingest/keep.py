@@ -14,6 +14,7 @@ import polars as pl
 import psycopg.errors
 import sqlalchemy as sa
 
+from data.postgres.bulk import SLICE
 from data.postgres.shelves.runs import Counts
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import DomainError
@@ -126,12 +127,19 @@ def _make_payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> None:
 
 
 def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Progress) -> None:
-    """Price and write new runs; the copy of a large batch is made ready while Postgres takes the rows."""
+    """Price and write new runs slice by slice; the copy of a large batch is made ready while Postgres takes the rows."""
     if new.is_empty():
         return
-    priced = price(new, tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book())
-    tx.lake.add(facts(priced))
-    tx.usage.add(priced, run_id, lambda done: progress(done / len(new)))
+    tiers, book = tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book()
+    tx.lake.open()
+
+    def priced() -> Iterator[pl.DataFrame]:
+        for start in range(0, len(new), SLICE):
+            part = price(new.slice(start, SLICE), tiers, book)
+            tx.lake.add(facts(part))
+            yield part
+
+    tx.usage.add(priced(), len(new), run_id, lambda done: progress(done / len(new)))
 
 
 def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> None:

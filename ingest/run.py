@@ -54,7 +54,7 @@ def take(store: Store, source: UsageSource, window: tuple[int, int] | None, read
     except BatchRefused as refusal:
         refuse(store, source.name, source.origin, refusal.detail, window, actor=actor)
         raise
-    batch = replace(batch, window=window) if batch.source != "file" else _within(batch, window)
+    batch = _within(batch, window) if batch.source == "file" else _told_in_utc(replace(batch, window=window))
     return keep(store, batch, keeping, actor), batch
 
 
@@ -69,6 +69,14 @@ def due(tx: PostgresTransaction) -> tuple[int, int]:
     if wide is None or now - int(wide.timestamp()) >= WIDE_EVERY:
         start = min(start, now - WIDE)
     return max(start, FIRST), now
+
+
+def _told_in_utc(batch: UsageBatch) -> UsageBatch:
+    """Remarks on runs submitted after the window: their times are then likely of another zone."""
+    if batch.window is None or not (late := len(batch.usage.filter(batch.usage["submit_at"] > batch.window[1] + HOUR // 6))):
+        return batch
+    note = f"{late} runs were submitted after the asked time: does the command that is asked set TZ=UTC?"
+    return replace(batch, notes=(*batch.notes, note))
 
 
 def _within(batch: UsageBatch, window: tuple[int, int] | None) -> UsageBatch:

@@ -44,7 +44,8 @@ def read_material(material: Material, progress: Progress) -> UsageBatch:
 def _read_text(material: Material, progress: Progress) -> UsageBatch:
     builder = UsageBuilder(material.cluster)
     with material.open() as stream:
-        reader = TextReader(_header(stream, material), material.where)
+        header, crlf = _header(stream, material)
+        reader = TextReader(header, material.where, crlf)
         while block := stream.read(BLOCK):
             builder.add(reader.take(block))
             if material.size:
@@ -64,7 +65,8 @@ def _read_text(material: Material, progress: Progress) -> UsageBatch:
         notes=(*reader.notes, *builder.notes))
 
 
-def _header(stream: IO[bytes], material: Material) -> slurm_columns.Header:
+def _header(stream: IO[bytes], material: Material) -> tuple[slurm_columns.Header, bool]:
+    """The header, and whether its line ends as on Windows."""
     line = stream.readline(1 << 20).removeprefix(BOM)
     try:
         text = line.decode().rstrip("\r\n")
@@ -73,7 +75,7 @@ def _header(stream: IO[bytes], material: Material) -> slurm_columns.Header:
                            "which is no text (UTF-8).") from None
     if "\0" in text:
         raise BatchRefused(f"{material.where}, line 1, holds a NUL byte, which is no text.")
-    return slurm_columns.header(text, material.where, material.cluster)
+    return slurm_columns.header(text, material.where, material.cluster), line.endswith(b"\r\n")
 
 
 def _texts(material: Material, lines: list[int], known: dict[int, str]) -> dict[int, str]:

@@ -156,6 +156,13 @@ def test_one_run_at_a_time(store: Store, chain: list[UsageSource]) -> None:
     assert [state for _, state, *_ in runs(store)] == ["taken"]
 
 
+def test_times_of_another_zone_are_remarked(store: Store) -> None:
+    """A command behind ssh may not get TZ=UTC: runs from the future give it away."""
+    usage = batch().usage
+    kept, _ = take(store, Told(batch()), (run.FIRST, int(usage["submit_at"].min()) - HOUR))
+    assert "47 runs were submitted after the asked time: does the command that is asked set TZ=UTC?" in kept.notes
+
+
 def test_a_window_of_a_file_keeps_what_was_there_then(store: Store, tmp_path: Path) -> None:
     (tmp_path / "u.txt").write_text(sacct(
         job("1"), job("2", Submit="2026-11-03T00:00:00", Start="2026-11-03T00:00:00", End="2026-11-03T02:00:00"),

@@ -136,6 +136,12 @@ def test_old_slurm_without_alloctres(tmp_path: Path) -> None:
     assert [one.line for one in batch.rejected] == [4, 5]
 
 
+def test_gpus_named_alone(tmp_path: Path) -> None:
+    """AllocTRES names the GPUs only; the CPUs are in a column of their own."""
+    text = "\n".join([f"{COLUMNS}|NCPUS", f"{job('1', AllocTRES='gres/gpu:a100=2')}|8", ""])
+    assert read(tmp_path, text).usage.select("alloc_cpus", "alloc_gpus").row(0) == (8, 2)
+
+
 def test_what_never_ran_used_nothing(tmp_path: Path) -> None:
     line = job(State="CANCELLED by 1007", Start="None", ElapsedRaw="0", AllocTRES="")
     row = read(tmp_path, sacct(line)).usage.row(0, named=True)
@@ -154,7 +160,7 @@ def test_a_run_that_comes_twice_counts_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [
     "a|b", "|", "||||||", "two\nlines", "\n", "a\n\n\nb", "x|y\nz|", "<script>alert(1)</script>", "=2+5", "\u202egnp.exe",
     "é" * 10_000,
-    "|" * 10_000, "1|1|name", "0|COMPLETED|2026-11-01T08:00:00", "tab\there", '"quoted"', "'", "\\", "a\rb", "\u2028",
+    "|" * 10_000, "1|1|name", "0|COMPLETED|2026-11-01T08:00:00", "tab\there", '"quoted"', "'", "\\", "a\rb", "a\r\nb", "\u2028",
 ])
 @pytest.mark.parametrize("separator", ["|", "\x1f"])
 def test_any_name_comes_through(tmp_path: Path, name: str, separator: str) -> None:

@@ -193,8 +193,10 @@ def test_a_strange_job_is_rejected_by_its_number(tmp_path: Path, serve: Callable
     jobs = json.loads(captured("slurm-26.05/rest-jobs-dup-notrunc.http")[1])["jobs"][:4]
     jobs[1] = {"job_id": 2, "name": "half a job"}
     jobs[2]["time"]["elapsed"] = -7
+    jobs.insert(3, {**jobs[3], "name": "half a character \ud800"})
     batch = source(serve(Replay((45,), (200, json.dumps({"jobs": jobs}))))).read(WINDOW, lambda _: None)
     assert [(one.line, one.reason) for one in batch.rejected] == [
-        (2, "it is no job as Slurm writes it (KeyError: 'time')"), (3, "ElapsedRaw: '-7' is no whole number")]
+        (2, "it is no job as Slurm writes it (KeyError: 'time')"), (3, "ElapsedRaw: '-7' is no whole number"),
+        (4, "it holds half a character")]
     assert '"half a job"' in batch.rejected[0].text
     assert len(batch.usage) == 2

@@ -57,8 +57,8 @@ class Cluster:
         done = subprocess.run([*as_user, *words], env=self.env, cwd=self.folder / "jobs", input=script.encode() or None,
                               capture_output=True, timeout=60, check=False)
         if done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode()}")
-        return done.stdout.decode().strip()
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode('utf-8', 'replace')}")
+        return done.stdout.decode("utf-8", "replace").strip()
 
     def submit(self, script: str, *options: str, user: str = "ch-alice") -> str:
         """Queue a shell script; the job's id."""
