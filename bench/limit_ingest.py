@@ -6,6 +6,7 @@ TRES text is parsed once; durations come from fixed positions; prices are intege
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -58,4 +59,4 @@ def _cost() -> pl.Expr:
 if __name__ == "__main__":
     with Measured() as measured:
         micro = priced(Path(sys.argv[1]))["cost_micro"].sum()
-    print(measured.as_json(cost_micro=micro))
+    print(json.dumps({**measured.figures, "cost_micro": micro}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
@@ -23,11 +22,8 @@ class Measured:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.seconds = time.perf_counter() - self._wall
-        self.cpu_seconds = self._cpu_seconds() - self._cpu
-
-    def as_json(self, **more: object) -> str:
-        """One line of JSON: the figures, and whatever else is told."""
-        return json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds, "peak_mib": peak_mib(), **more})
+        cpu = self._cpu_seconds() - self._cpu
+        self.figures = {"seconds": self.seconds, "cpu_seconds": cpu, "peak_mib": peak_mib()}
 
     def _cpu_seconds(self) -> float:
         return time.process_time() + (_server_cpu_seconds(self.server) if self.server else 0.0)

@@ -5,6 +5,7 @@ DATABASE_URL names an empty database; the first word is the file, the second the
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -22,11 +23,11 @@ def main(path: Path, postmaster: int) -> str:
     with installation() as store:
         with Measured(postmaster) as measured:
             kept = keep(store, read_file(path))
-        figures = measured.as_json
+        figures = measured.figures
         differences = lake.verify(store)
         with store.engine.connect() as connection:
             cost = connection.execute(sa.text("select sum(cost_micro)::bigint from usage_record")).scalar_one()
-        return figures(new=kept.new, cost_micro=cost, notes=[*kept.notes, *differences])
+        return json.dumps({**figures, "new": kept.new, "cost_micro": cost, "notes": [*kept.notes, *differences]})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from data.analytics.duck import opened
-from data.analytics.parts import KEYS, SUMS, Part
+from data.analytics.parts import KEYS, SUMS, Part, summed
 from data.settings import Settings
 
 LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
@@ -162,8 +162,7 @@ class Lake:
         with self.cursor() as duck:
             with _transaction(duck):
                 _make_tables(duck)
-                for part in parts:
-                    _append_part(duck, part)
+                _append_parts(duck, parts)
             if batch_id % MERGE_EVERY == 0:
                 duck.execute("call ducklake_merge_adjacent_files('lake')")
         _copied(books, [batch_id])
@@ -193,12 +192,14 @@ def _make_tables(duck: duckdb.DuckDBPyConnection) -> None:
         duck.execute(statement)
 
 
-def _append_part(duck: duckdb.DuckDBPyConnection, part: Part) -> None:
-    if file := part.written():
-        duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(file)])
-    else:
-        _insert(duck, "usage_fact", part.facts)
-    _insert(duck, "usage_daily", part.daily())
+def _append_parts(duck: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
+    for part in parts:
+        if file := part.file():
+            duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(file)])
+        elif part.facts is not None:
+            _insert(duck, "usage_fact", part.facts)
+    if parts:
+        _insert(duck, "usage_daily", summed(pl.concat([part.daily for part in parts])))
 
 
 def _insert(duck: duckdb.DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:

@@ -7,7 +7,7 @@ of it, which happens after the commit. One that is never told of is swept away l
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -21,22 +21,23 @@ _writers = ThreadPoolExecutor(1, thread_name_prefix="lake")
 
 
 class Part:
-    """Facts of one batch. `facts` and `daily` have the columns of the tables; `file`, if any, holds the facts."""
+    """Facts of one batch, or the file they are written to, and `daily`, their sums by day and whatever else people ask by."""
 
     def __init__(self, batch_id: int, differences: pl.DataFrame, zone: str, folder: Path | None) -> None:
-        self.facts = dated(batch_id, differences, zone)
-        self.file = folder / f"batch-{batch_id}-{uuid.uuid4().hex}.parquet" if folder and len(differences) >= LARGE else None
-        self._written: Future[None] | None = _writers.submit(_write, self.facts, self.file) if self.file else None
+        facts = dated(batch_id, differences, zone)
+        file = folder / f"batch-{batch_id}-{uuid.uuid4().hex}.parquet" if folder and len(facts) >= LARGE else None
+        self.daily = summed(facts)
+        self.facts = None if file else facts
+        self._file = _writers.submit(_write, facts, file) if file else None
 
-    def written(self) -> Path | None:
+    def file(self) -> Path | None:
         """The Parquet file once it is complete; None where there is none. Raises what went wrong in writing it."""
-        if self._written is not None:
-            self._written.result()
-        return self.file
+        return self._file.result() if self._file else None
 
-    def daily(self) -> pl.DataFrame:
-        """The sums by day and whatever else people ask by."""
-        return self.facts.lazy().group_by("batch_id", *KEYS).agg(pl.col(SUMS).sum()).collect()
+
+def summed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Facts, or such sums of several parts, by batch, day and KEYS."""
+    return rows.lazy().group_by("batch_id", *KEYS).agg(pl.col(SUMS).sum()).collect()
 
 
 def dated(batch_id: int, differences: pl.DataFrame, zone: str) -> pl.DataFrame:
@@ -46,6 +47,7 @@ def dated(batch_id: int, differences: pl.DataFrame, zone: str) -> pl.DataFrame:
         batch_id=pl.lit(batch_id, pl.Int64), end_at=ended, day=ended.dt.convert_time_zone(zone).dt.date()).collect()
 
 
-def _write(facts: pl.DataFrame, file: Path) -> None:
+def _write(facts: pl.DataFrame, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     facts.write_parquet(file, compression="lz4", row_group_size=122_880)
+    return file

@@ -4,9 +4,8 @@ frames and timestamptz in tables. Refuses to know what the columns mean.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
@@ -15,31 +14,38 @@ import psycopg
 import sqlalchemy as sa
 
 INSTANTS = frozenset({"submit_at", "start_at", "end_at"})
-SLICE = 16384                  # rows encoded at a time: keeps memory flat and the server busy
+SLICE = 65_536                  # rows encoded at a time: keeps memory flat and the server busy
 
 
-def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame, told: Callable[[int], None] | None = None) -> None:
-    """Append `rows` to `table`, whose columns are named like the frame's; `told` hears how many are in."""
-    names = ", ".join(f'"{name}"' for name in rows.columns)
-    with _cursor(connection).copy(f'copy "{table}" ({names}) from stdin with (format csv)') as copy:
-        for done, text in _encoded(rows):
-            copy.write(text)
-            if told:
-                told(done)
+def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame) -> None:
+    """Append `rows` to `table`, whose columns are named like the frame's."""
+    copy_slices(connection, table, rows.columns, (rows.slice(start, SLICE) for start in range(0, len(rows), SLICE)), silent)
 
 
-def _encoded(rows: pl.DataFrame) -> Iterator[tuple[int, bytes]]:
-    """Slices as CSV with how many rows they complete; the next one is made while the server takes the last."""
-    ends = range(SLICE, len(rows) + SLICE, SLICE)
-    with ThreadPoolExecutor(1) as ahead:
-        waiting = deque[tuple[int, Future[bytes]]]()
-        for end in ends:
-            waiting.append((min(end, len(rows)), ahead.submit(as_csv, rows.slice(end - SLICE, SLICE))))
-            if len(waiting) > 1:
-                done, text = waiting.popleft()
-                yield done, text.result()
-        for done, text in waiting:
-            yield done, text.result()
+def copy_slices(connection: sa.Connection, table: str, columns: Sequence[str], slices: Iterable[pl.DataFrame],
+                told: Callable[[int], None]) -> None:
+    """Append every frame of `slices`; the next is made and encoded while the server takes the last. `told` hears how
+    many rows are in. What `slices` raises ends the COPY, and with it the transaction.
+    """
+    names = ", ".join(f'"{name}"' for name in columns)
+    statement = f'copy "{table}" ({names}) from stdin with (format csv)'
+    with ThreadPoolExecutor(1) as ahead, _cursor(connection).copy(statement) as copy:
+        source, done = iter(slices), 0
+        encoded = ahead.submit(_next, source, columns)
+        while (part := encoded.result()) is not None:
+            encoded = ahead.submit(_next, source, columns)
+            copy.write(part[1])
+            done += part[0]
+            told(done)
+
+
+def silent(_done: int) -> None:
+    """Progress nobody asked for."""
+
+
+def _next(source: Iterator[pl.DataFrame], columns: Sequence[str]) -> tuple[int, bytes] | None:
+    rows = next(source, None)
+    return None if rows is None else (len(rows), as_csv(rows.select(columns)))
 
 
 def as_csv(rows: pl.DataFrame) -> bytes:

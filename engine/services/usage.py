@@ -25,7 +25,6 @@ def used(tx: Transaction, asked: Asked) -> pl.DataFrame:
     return priced.select(rows.columns)
 
 
-SLICE = 131_072
 RATED = ("run_key", "tier", "ended", "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_cpus", "alloc_gpus",
          "alloc_mem_mib", "cpu_used_core_seconds", "mem_used_mib_seconds")
 
@@ -33,14 +32,8 @@ RATED = ("run_key", "tier", "ended", "submit_at", "start_at", "end_at", "elapsed
 def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
     """`usage` with payer, tier and charge. `tiers` has one row a payer: payer, tier."""
     payers = usage.select(payer="user_name")
-    return _charged(usage.hstack(payers.join(tiers, on="payer", how="left", maintain_order="left")), cards_frame(book))
-
-
-def _charged(tiered: pl.DataFrame, cards: pl.DataFrame) -> pl.DataFrame:
-    """Rate a slice at a time, and only the columns that rating reads: 128-bit products need room."""
-    rows = tiered.select(RATED)
-    parts = [rows.slice(start, SLICE) for start in range(0, max(len(rows), 1), SLICE)]
-    return tiered.hstack(pl.concat([rate(part, cards).select(*CHARGE_SCHEMA) for part in parts]))
+    tiered = usage.hstack(payers.join(tiers, on="payer", how="left", maintain_order="left"))
+    return tiered.hstack(rate(tiered.select(RATED), cards_frame(book)).select(*CHARGE_SCHEMA))
 
 
 def price_locked(usage: pl.DataFrame, book: list[RateCard], policy: str | None = None) -> pl.DataFrame:

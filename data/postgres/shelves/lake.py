@@ -23,14 +23,17 @@ class LakeShelf(Shelf):
 
     def add(self, differences: pl.DataFrame) -> None:
         """Queue `differences` (FACT_SCHEMA) for the copy; all of one transaction are one batch."""
-        if differences.is_empty():
-            return
-        if not self._parts:
+        if not differences.is_empty():
+            self._parts.append(self._lake.part(self.open(), differences))
+
+    def open(self) -> int:
+        """The number of this transaction's batch. Asks the database once: afterwards `add` may run beside a COPY."""
+        if not self._batch_id:
             row = self.one("insert into lake_batch default values returning id")
             assert row is not None
             self._batch_id = int(row.id)
             self._after_commit(lambda: self._lake.append(self._batch_id, self._parts))
-        self._parts.append(self._lake.part(self._batch_id, differences))
+        return self._batch_id
 
     def pending(self) -> list[int]:
         """Batches the copy does not hold yet."""

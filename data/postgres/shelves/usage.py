@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from data.postgres.bulk import as_columns, copy_in, copy_out
+from data.postgres.bulk import as_columns, copy_in, copy_out, copy_slices
 from data.postgres.shelves.shelf import Shelf
 from engine.rating import CHARGE_SCHEMA
 from engine.revisions import ALIAS, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
@@ -73,11 +73,14 @@ class UsageShelf(Shelf):
         query = f"select {_STORED} from usage_record u where id = any(%(ids)s) order by run_key for update"
         return copy_out(self.connection, query, STORED_SCHEMA, ids=list(ids))
 
-    def add(self, priced: pl.DataFrame, run_id: int, told: Callable[[int], None] | None = None) -> None:
-        """Write runs nobody knew, with their charge. A first load makes the indexes when the rows are in: half the work."""
-        rows = priced.select(*WRITTEN, pl.lit(run_id).alias("run_id"))
-        later = self._without_indexes() if len(rows) >= FIRST_LOAD and self._is_empty() else []
-        copy_in(self.connection, "usage_record", rows, told)
+    def add(self, priced: Iterable[pl.DataFrame], count: int, run_id: int, told: Callable[[int], None]) -> None:
+        """Write `count` runs nobody knew, with their charge, slice by slice. `told` hears how many are in.
+
+        A first load makes the indexes when the rows are in: half the work.
+        """
+        later = self._without_indexes() if count >= FIRST_LOAD and self._is_empty() else []
+        slices = (part.with_columns(run_id=pl.lit(run_id)) for part in priced)
+        copy_slices(self.connection, "usage_record", [*WRITTEN, "run_id"], slices, told)
         if later:
             self.execute("set local maintenance_work_mem = '128MB'")
         for index in later:
