@@ -39,6 +39,7 @@ class Cluster:
     folder: Path
     ports: tuple[int, ...]
     token: str = ""
+    password: str = field(default_factory=lambda: secrets.token_hex(12))
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -183,38 +184,26 @@ def _add_people() -> list[str]:
     return new
 
 
-def _write(cluster: Cluster) -> None:
-    folder, (database, accounting, control, _, node_1, node_2) = cluster.folder, cluster.ports
-    for name in ("etc", "run", "log", "munge", "mysql", "ctld", "spool/n1", "spool/n2", "jobs", "dev"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "jobs").chmod(0o1777)
-    for name, size in (("munge/key", 1024), ("etc/jwt.key", 32)):
-        (folder / name).touch(0o600)
-        (folder / name).write_bytes(secrets.token_bytes(size))
-    for n in range(4):                              # files that only look like GPUs
-        subprocess.run(["mknod", str(folder / f"dev/gpu{n}"), "c", "1", "3"], check=True)
-    (folder / "etc/password").write_text(secrets.token_hex(12))
-    common = f"""AuthType=auth/munge
+COMMON = """AuthType=auth/munge
 AuthInfo=socket={folder}/munge/sock
 AuthAltTypes=auth/jwt
 AuthAltParameters=jwt_key={folder}/etc/jwt.key
 SlurmUser=root
 """
-    (folder / "etc/slurmdbd.conf").touch(0o600)
-    (folder / "etc/slurmdbd.conf").write_text(f"""{common}DbdHost=localhost
+SLURMDBD = COMMON + """DbdHost=localhost
 DbdAddr=127.0.0.1
-DbdPort={accounting}
+DbdPort={ports[1]}
 PidFile={folder}/run/slurmdbd.pid
 LogFile={folder}/log/slurmdbd.log
 StorageType=accounting_storage/mysql
 StorageHost=127.0.0.1
-StoragePort={database}
+StoragePort={ports[0]}
 StorageUser=slurm
-StoragePass={(folder / "etc/password").read_text()}
-""")
-    (folder / "etc/slurm.conf").write_text(f"""{common}ClusterName=live
+StoragePass={password}
+"""
+SLURM = COMMON + """ClusterName=live
 SlurmctldHost=localhost(127.0.0.1)
-SlurmctldPort={control}
+SlurmctldPort={ports[2]}
 SlurmdUser=root
 CredType=cred/munge
 StateSaveLocation={folder}/ctld
@@ -236,7 +225,7 @@ SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
-AccountingStoragePort={accounting}
+AccountingStoragePort={ports[1]}
 AccountingStoragePass={folder}/munge/sock
 AccountingStorageEnforce=associations
 AccountingStorageTRES=gres/gpu,gres/gpu:a100
@@ -244,12 +233,29 @@ AccountingStoreFlags=job_comment
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 DefMemPerCPU=1024
-NodeName=n1 NodeAddr=127.0.0.1 Port={node_1} CPUs=16 RealMemory=64000
-NodeName=n2 NodeAddr=127.0.0.1 Port={node_2} CPUs=32 RealMemory=256000 Gres=gpu:a100:4
+NodeName=n1 NodeAddr=127.0.0.1 Port={ports[4]} CPUs=16 RealMemory=64000
+NodeName=n2 NodeAddr=127.0.0.1 Port={ports[5]} CPUs=32 RealMemory=256000 Gres=gpu:a100:4
 PartitionName=cpu Nodes=n1 Default=YES MaxTime=UNLIMITED DefaultTime=01:00:00
 PartitionName=gpu Nodes=n2 MaxTime=UNLIMITED DefaultTime=01:00:00
 PartitionName=all Nodes=ALL MaxTime=UNLIMITED DefaultTime=01:00:00
-""")
+"""
+
+
+def _write(cluster: Cluster) -> None:
+    """Folders, keys, files that only look like GPUs, the configuration. Ports: database, accounting, control, REST, nodes."""
+    folder = cluster.folder
+    for name in ("etc", "run", "log", "munge", "mysql", "ctld", "spool/n1", "spool/n2", "jobs", "dev"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "jobs").chmod(0o1777)
+    for name, size in (("munge/key", 1024), ("etc/jwt.key", 32)):
+        (folder / name).touch(0o600)
+        (folder / name).write_bytes(secrets.token_bytes(size))
+    for n in range(4):
+        subprocess.run(["mknod", str(folder / f"dev/gpu{n}"), "c", "1", "3"], check=True)
+    known = {"folder": folder, "ports": cluster.ports, "password": cluster.password}
+    (folder / "etc/slurmdbd.conf").touch(0o600)
+    (folder / "etc/slurmdbd.conf").write_text(SLURMDBD.format(**known))
+    (folder / "etc/slurm.conf").write_text(SLURM.format(**known))
     (folder / "etc/gres.conf").write_text(f"NodeName=n2 Name=gpu Type=a100 File={folder}/dev/gpu[0-3]\n")
     (folder / "etc/cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\n")
 
@@ -269,9 +275,8 @@ def _start(cluster: Cluster) -> None:
                   "--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900")
     sql = ("mariadb", "--no-defaults", "-S", f"{folder}/run/mysql.sock", "-u", "root", "-e")
     cluster.wait("MariaDB", lambda: cluster.run(*sql, "select 1"))
-    password = (folder / "etc/password").read_text()
     cluster.run(*sql, f"create database slurm_acct_db character set utf8mb4; create user 'slurm'@'127.0.0.1' identified by "
-                      f"'{password}'; grant all on slurm_acct_db.* to 'slurm'@'127.0.0.1'")
+                      f"'{cluster.password}'; grant all on slurm_acct_db.* to 'slurm'@'127.0.0.1'")
     cluster.spawn("slurmdbd", "-D")
     cluster.wait("slurmdbd", lambda: [cluster.run("sacctmgr", "-n", "-i", "list", "cluster")])
     _add_accounts(cluster)
