@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import polars as pl
-import psycopg.errors
 import sqlalchemy as sa
 
 from data.postgres.bulk import SLICE
@@ -52,7 +51,7 @@ def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, acto
     with _turn(store):
         run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor)
         try:
-            kept = _kept(store, batch, run_id, progress or silent, actor)
+            kept = store.run(lambda tx: _keep(tx, batch, run_id, progress or silent), actor)
         except DomainError as error:
             sentence = error.sentence
             store.run(lambda tx: tx.runs.refuse(run_id, sentence), actor)
@@ -93,18 +92,10 @@ def _turn(store: Store) -> Iterator[None]:
             connection.execute(sa.text("select pg_advisory_unlock(:turn)"), {"turn": TURN})
 
 
-def _kept(store: Store, batch: UsageBatch, run_id: int, progress: Progress, actor: str) -> Kept:
-    """First as if stored and told runs were far apart where they look so; a run key met twice says they are not."""
-    try:
-        return store.run(lambda tx: _keep(tx, batch, run_id, progress, match=False), actor)
-    except psycopg.errors.UniqueViolation:
-        return store.run(lambda tx: _keep(tx, batch, run_id, progress, match=True), actor)
-
-
-def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress, match: bool) -> Kept:
+def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress) -> Kept:
     told = one_row_a_run(batch.usage)
     tx.usage.take_turn()
-    new, known = _decided(tx, told, match)
+    new, known = _decided(tx, told)
     _make_payers(tx, [new, known])
     _add(tx, new, run_id, progress)
     _revise(tx, known, run_id)
@@ -114,9 +105,9 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     return kept
 
 
-def _decided(tx: PostgresTransaction, told: pl.DataFrame, match: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _decided(tx: PostgresTransaction, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Runs nobody knew, and runs that say more than what is stored (with `id` and `verdict`)."""
-    if told.is_empty() or not (match or tx.usage.overlaps(told)):
+    if told.is_empty() or tx.usage.is_empty():
         return told, told.clear().with_columns(id=pl.lit(0, pl.Int64), verdict=pl.lit(""))
     return decide(told, *tx.usage.matches(told))
 

@@ -93,7 +93,7 @@ create table usage_record (
 );
 create unique index usage_record_run_key on usage_record (run_key);   -- indexes, not constraints: a first load makes them last
 create index usage_record_by_payer on usage_record (payer, end_at);
-create index usage_record_alias on usage_record (job_id_raw, submit_at);    -- with its cluster: a run without a SLUID
+create index usage_record_alias on usage_record (job_id_raw, submit_at) where sluid is not null;   -- told without its SLUID
 
 -- Batches on their way to the analytics copy; one that stays pending means: rebuild the copy.
 create table lake_batch (

@@ -24,13 +24,17 @@ FIRST_LOAD = 20_000             # rows from which dropping and making the indexe
 WRITTEN = (*USAGE_SCHEMA, *CHARGES)
 _STORED = as_columns(STORED_SCHEMA)
 _SAME = " and ".join(f"u.{name} is not distinct from t.{name}" for name in COMPARED)
+# By run key; a SLUID told of a run stored without one; a run told without the SLUID it is stored with.
 _PAIRS = f"""
 create temp table told_match on commit drop as
 select t.row, u.id, true as exact, {_SAME} as same from told t join usage_record u on u.run_key = t.run_key
 union all
-select t.row, u.id, false, {_SAME} from told t join usage_record u
-  on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at) and u.run_key <> t.run_key
-  and (u.sluid is null or t.sluid is null or u.sluid = t.sluid)
+select t.row, u.id, false, {_SAME} from told t join usage_record u on u.run_key = t.alias
+  where t.sluid is not null and t.alias <> t.run_key and (u.sluid is null or u.sluid = t.sluid)
+union all
+select t.row, u.id, false, {_SAME} from told t
+  join usage_record u on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)
+  where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key
 """
 UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
 
@@ -47,22 +51,18 @@ class UsageShelf(Shelf):
         rows = self.rows("select name, tier from payer where name = any(:names) order by name for share", names=sorted(payers))
         return pl.DataFrame([tuple(row) for row in rows], schema={"payer": pl.String, "tier": pl.String}, orient="row")
 
-    def overlaps(self, told: pl.DataFrame) -> bool:
-        """False when nothing of these clusters is stored in this range of job ids and submit times."""
-        spans = told.group_by("cluster").agg(lo=pl.col("job_id_raw").min(), hi=pl.col("job_id_raw").max(),
-                                             first=pl.col("submit_at").min(), last=pl.col("submit_at").max())
-        return any(self.one(
-            "select 1 where exists (select 1 from usage_record where cluster = :cluster and job_id_raw between :lo and :hi"
-            " and submit_at between to_timestamp(:first) and to_timestamp(:last))", **span)
-            for span in spans.iter_rows(named=True))
+    def is_empty(self) -> bool:
+        """True when nothing was ever kept."""
+        return self.one("select 1 from usage_record limit 1") is None
 
     def matches(self, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Stored runs that `told` may tell again: same run key, or same alias where one knows no SLUID.
 
         All pairs (MATCH_SCHEMA), and the stored runs (STORED_SCHEMA) in which anything that is compared differs.
         """
-        columns = ["row", "run_key", *ALIAS, *COMPARED]
-        self._stage("told", told.with_row_index("row").select(columns), key="row bigint")
+        alias = pl.format("{}/{}/{}", *ALIAS).alias("alias")        # the run key of a run without a SLUID
+        columns = told.with_row_index("row").select("row", alias, "run_key", *ALIAS, *COMPARED)
+        self._stage("told", columns, key="row bigint, alias text")
         self.execute(_PAIRS)
         pairs = copy_out(self.connection, "select row, id, exact, same from told_match", MATCH_SCHEMA)
         differ = f"select {_STORED} from usage_record u where id in (select id from told_match where not same)"
@@ -78,16 +78,13 @@ class UsageShelf(Shelf):
 
         A first load makes the indexes when the rows are in: half the work.
         """
-        later = self._without_indexes() if count >= FIRST_LOAD and self._is_empty() else []
+        later = self._without_indexes() if count >= FIRST_LOAD and self.is_empty() else []
         slices = (part.with_columns(run_id=pl.lit(run_id)) for part in priced)
         copy_slices(self.connection, "usage_record", [*WRITTEN, "run_id"], slices, told)
         if later:
             self.execute("set local maintenance_work_mem = '128MB'")
         for index in later:
             self.execute(index)
-
-    def _is_empty(self) -> bool:
-        return self.one("select 1 from usage_record limit 1") is None
 
     def _without_indexes(self) -> list[str]:
         """Drop all indexes but the primary key; the statements that make them again. A rollback brings them back too."""
