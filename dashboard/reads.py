@@ -7,7 +7,7 @@ pages hold no rule of their own. Draws nothing, changes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import polars as pl
@@ -15,8 +15,10 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.connection import store
+from dashboard.periods import midnight
+from data.analytics import reads as analytics
 from data.postgres.shelves.receipts import ReceiptEvent
-from data.postgres.shelves.usage_reads import Filters, NowRunning, OnReceipt, Scope, Totals
+from data.postgres.shelves.usage_reads import SPAN_SCHEMA, Filters, NowRunning, OnReceipt, Scope, Totals
 from data.postgres.store import PostgresTransaction
 from engine.errors import NotFound, NothingToBill
 from engine.explain import Explanation, Run, explain
@@ -51,6 +53,7 @@ class Days:
     starts: list[date]
     micro: dict[str, list[int]]
     jobs: list[int]
+    as_of: datetime | None = None       # when the analytics copy last took something; None when read from Postgres
 
     @property
     def empty(self) -> bool:
@@ -143,8 +146,12 @@ def freshness(tx: PostgresTransaction) -> tuple[str, str, str]:
 
 
 def home(person: Person, choice: str) -> Home:
-    """Everything on the first page."""
-    return store().read(lambda tx: _home(tx, person, scope_of(person, choice)))
+    """Everything on the first page; the picture is asked for when the books are closed again."""
+    scope = scope_of(person, choice)
+    now, page = store().read(lambda tx: (tx.now, _home(tx, person, scope)))
+    today = midnight(now.astimezone(words.zone()).date(), words.zone())
+    since = Filters(today - timedelta(days=DAYS_SHOWN - 1), now)
+    return replace(page, days=chart(scope, since, "day", now))
 
 
 def _home(tx: PostgresTransaction, person: Person, scope: Scope) -> Home:
@@ -153,23 +160,21 @@ def _home(tx: PostgresTransaction, person: Person, scope: Scope) -> Home:
     month = today.replace(day=1)
     before = (month - timedelta(days=1)).replace(day=1)
     same = min(before + (now.astimezone(zone) - month), month)
-    since = today - timedelta(days=DAYS_SHOWN - 1)
     reads = tx.usage_reads
     latest = reads.runs(scope, Filters(now - timedelta(days=365), now, unended=True), LATEST_JOBS)
     return Home(
         month=reads.totals(scope, Filters(month, now)), before=reads.totals(scope, Filters(before, same)),
         unbilled=reads.unbilled_micro(scope), open_receipts=_visible(tx, person, scope, ["pending"]),
-        running=reads.unended(scope),
-        days=_days(reads.spans(scope, Filters(since, now), tx.settings.time_zone), since.date(), today.date()),
-        latest=latest, known=not latest.is_empty())
+        running=reads.unended(scope), days=Days([], {}, []), latest=latest, known=not latest.is_empty())
 
 
-def _days(spans: pl.DataFrame, first: date, last: date, unit: str = "day") -> Days:
+def _days(spans: pl.DataFrame, first: date, last: date, unit: str, as_of: datetime | None) -> Days:
     """Every day (or month) of [first, last] in order, zero where nothing ended."""
     starts = list(pl.date_range(first, last, "1d" if unit == "day" else "1mo", eager=True))
     every = pl.DataFrame({"start": starts}, schema={"start": pl.Date})
     full = every.join(spans, on="start", how="left", maintain_order="left").fill_null(0)
-    return Days(starts, {meter: full[f"{meter}_micro"].to_list() for meter in ("cpu", "gpu", "mem")}, full["jobs"].to_list())
+    return Days(starts, {meter: full[f"{meter}_micro"].to_list() for meter in ("cpu", "gpu", "mem")}, full["jobs"].to_list(),
+                as_of)
 
 
 @st.cache_data(ttl=30, max_entries=200, show_spinner=False)
@@ -179,14 +184,30 @@ def choices(person_id: int, scope: Scope) -> tuple[list[str], list[str], list[st
 
 
 def chart(scope: Scope, filters: Filters, unit: str, now: datetime) -> Days:
-    """Cost by day or month of the filtered runs, with empty days in between; unbilled coins included."""
+    """Cost by day or month of the filtered runs, with empty days in between: a picture, from the analytics copy; what the
+    copy does not know (states and names) is asked of Postgres."""
     zone = words.zone()
-    spans = store().read(lambda tx: tx.usage_reads.spans(scope, filters, str(zone), unit))
     first = filters.start.astimezone(zone).date()
     last = (min(filters.end, now) - timedelta(microseconds=1)).astimezone(zone).date()
+    if filters.states or filters.text.strip():
+        spans, as_of = store().read(lambda tx: tx.usage_reads.spans(scope, filters, str(zone), unit)), None
+    else:
+        spans, as_of = _copied(scope, filters, unit, first, last)
     if unit == "month":
         first, last = first.replace(day=1), last.replace(day=1)
-    return _days(spans, first, max(first, last), unit)
+    return _days(spans, first, max(first, last), unit, as_of)
+
+
+def _copied(scope: Scope, filters: Filters, unit: str, first: date, last: date) -> tuple[pl.DataFrame, datetime | None]:
+    """The same from the analytics copy, and when it last took something."""
+    accounts = scope.accounts
+    if filters.accounts:
+        accounts = filters.accounts if accounts is None else tuple(sorted(set(accounts) & set(filters.accounts)))
+    asked = analytics.Asked(first, last + timedelta(days=1), None if scope.payer is None else (scope.payer,), accounts,
+                            partitions=filters.partitions or None)
+    lake = store().lake
+    sums = (analytics.monthly if unit == "month" else analytics.daily)(lake, asked).rename({unit: "start"})
+    return sums.group_by("start").agg(pl.col(list(SPAN_SCHEMA)[1:]).sum()), analytics.as_of(lake)
 
 
 def runs(scope: Scope, filters: Filters, limit: int | None = None, offset: int = 0) -> tuple[Totals, pl.DataFrame]:

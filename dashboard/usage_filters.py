@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import periods, reads, words
 from dashboard.periods import Period
-from data.postgres.shelves.usage_reads import Filters, Scope
+from data.postgres.shelves.usage_reads import Filters, Scope, Totals
 from engine.users import Person
 
 BOUND = ("account", "partition", "state", "q")
@@ -110,6 +110,13 @@ def days_words(period: Period) -> str:
         return words.day(first)
     same = (first.year, first.month) == (last.year, last.month)
     return f"{first.day if same else words.day(first)} to {words.day(last)}"
+
+
+def sum_words(totals: Totals, currency: str) -> str:
+    """What the runs cost together; amounts in several currencies are never added."""
+    if len(totals.currencies) > 1:
+        return f"no sum over {' and '.join(totals.currencies)}"
+    return words.money(totals.cost_micro, totals.currencies[0] if totals.currencies else currency)
 
 
 def last_day(month: date) -> date:

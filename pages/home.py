@@ -26,7 +26,7 @@ def show(person: Person) -> None:
         return
     tables.kpi_row(kpis(page, standing))
     wide, narrow = st.columns([2, 1])
-    with wide, tables.card("Cost by day", f"{standing.currency}, by meter, last 30 days; today so far is pale", key="days_card"):
+    with wide, tables.card("Cost by day", charts_note(page, standing), key="days_card"):
         charts.stacked_days(page.days.starts, page.days.micro, "home_days", unfinished=page.days.starts[-1],
                             alt="Cost of the last 30 days by day and meter")
     with narrow, tables.card("Open receipts", standing.currency, key="open_card"):
@@ -39,6 +39,12 @@ def _create_button(person: Person):  # type: ignore[no-untyped-def]
     if not (person.may(Action.BILL_OWN) or person.may(Action.BILL_ALL)):
         return None
     return lambda: st.button("Create receipt", type="primary", icon=":material/add:", key="create_receipt")
+
+
+def charts_note(page: reads.Home, standing: reads.Standing) -> str:
+    """What the picture shows, and of when it is."""
+    as_of = f", as of {words.moment(page.days.as_of, standing.now)}" if page.days.as_of else ""
+    return f"{standing.currency}, by meter, last 30 days{as_of}; today is pale"
 
 
 def kpis(page: reads.Home, standing: reads.Standing) -> list[tables.Kpi]:

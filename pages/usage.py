@@ -26,8 +26,9 @@ def show(person: Person) -> None:
     standing = reads.standing(person)
     head = st.container()
     choice, shown = filtered(person, standing)
-    with tables.card(f"Cost by {shown.period.unit}", note(shown, standing), "content", "chart_card"):
-        span = chart(shown, standing)
+    days = reads.chart(shown.scope, shown.chart_filters, shown.period.unit, standing.now)
+    with tables.card(f"Cost by {shown.period.unit}", note(shown, days, standing), "content", "chart_card"):
+        span = chart(shown, days, standing)
     shown = shown.narrowed(*span) if span else shown
     totals, _ = reads.runs(shown.scope, shown.filters, 0)
     with head:
@@ -52,17 +53,17 @@ def filtered(person: Person, standing: reads.Standing) -> tuple[str, Shown]:
         return choice, usage_filters.row(person, reads.scope_of(person, choice), period, standing.now)
 
 
-def note(shown: Shown, standing: reads.Standing) -> str:
-    """What one can do with the chart."""
+def note(shown: Shown, days: reads.Days, standing: reads.Standing) -> str:
+    """Of when the picture is, and what one can do with it."""
     how = "click a month to open it" if shown.period.unit == "month" else "drag across days to narrow the table"
-    return f"{standing.currency}, by meter · {how}"
+    as_of = f", as of {words.moment(days.as_of, standing.now)}" if days.as_of else ""
+    return f"{standing.currency}, by meter{as_of} · {how}"
 
 
-def chart(shown: Shown, standing: reads.Standing) -> tuple[date, date] | None:
+def chart(shown: Shown, days: reads.Days, standing: reads.Standing) -> tuple[date, date] | None:
     """Cost by day or month; returns the days that were brushed. One month brushed opens that month."""
     usage_filters.trail(shown.period)
     unit, today = shown.period.unit, standing.now.astimezone(words.zone()).date()
-    days = reads.chart(shown.scope, shown.chart_filters, unit, standing.now)
     if days.empty:
         st.markdown(tables.small("Nothing ended in these days."))
         return None
@@ -80,7 +81,7 @@ def sums(shown: Shown, totals: reads.Totals, standing: reads.Standing) -> None:
     """How many jobs, what they cost together, in which days; more sums in grey."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         unended = totals.jobs - totals.ended
-        parts = [words.count(totals.jobs, "job"), words.money(totals.cost_micro, standing.currency),
+        parts = [words.count(totals.jobs, "job"), usage_filters.sum_words(totals, standing.currency),
                  usage_filters.days_words(shown.period), f"{words.quantity(totals.cpu_core_seconds, 'cpu')} core-h",
                  f"{words.quantity(totals.gpu_seconds, 'gpu')} GPU-h"]
         with st.container(width="content"):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
-from dashboard import exports, job_table, reads
+from dashboard import exports, job_table, reads, tables
 from dashboard.periods import period, trail
 from data.postgres.shelves.usage_reads import Filters, Scope
 from data.postgres.store import Store
 from engine.errors import NotFound
+from tests.conftest import Corehours
 from tests.engine.usage_frames import ENDED, run
 from tests.flows.examples import keep_runs
 from tests.pages.conftest import TODAY, Centre
@@ -32,6 +35,18 @@ def test_sums_agree_to_the_micro_unit_however_they_are_cut(as_pages_see_it: Cent
     assert parts == totals.cost_micro
     by_payer = sum(reads.runs(Scope(payer=name), YEAR, 0)[0].cost_micro for name in rows["payer"].unique())
     assert by_payer == totals.cost_micro
+
+
+def test_pictures_from_the_copy_say_what_the_books_say(as_pages_see_it: Centre) -> None:
+    def books(scope: Scope, filters: Filters, unit: str) -> tuple[int, int]:
+        spans = as_pages_see_it.store.read(lambda tx: tx.usage_reads.spans(scope, filters, "UTC", unit))
+        return int(spans["cpu_micro"].sum()), int(spans["jobs"].sum())
+    whole = Filters(datetime(2000, 1, 1, tzinfo=UTC), TODAY + timedelta(days=1))
+    for scope in (Scope(), Scope(payer="researcher"), Scope(accounts=("ai-lab", "genomics"))):
+        for filters in (whole, replace(whole, accounts=("ai-lab",)), replace(whole, partitions=("gpu",), accounts=("aero",))):
+            for unit in ("day", "month"):
+                days = reads.chart(scope, filters, unit, TODAY)
+                assert (sum(days.micro["cpu"]), sum(days.jobs)) == books(scope, filters, unit) and days.as_of
 
 
 def test_pages_of_the_table_hold_each_run_once(as_pages_see_it: Centre) -> None:
@@ -82,6 +97,21 @@ def test_odd_names_are_shown_in_one_line_and_leave_as_text(store: Store) -> None
     assert not any(str(value)[:1] in "=+-@＝\t\r" for name in ("job_name", "run_key", "job_id") for value in back[name])
     assert set(back["cost"]) == {"28.200000"}
     assert pl.read_parquet(io.BytesIO(exports.parquet(rows))).equals(rows)
+
+
+def test_what_a_tables_own_download_saves_is_no_formula_either() -> None:
+    rows = pl.DataFrame({"name": ["=1+1", "@x", "plain", None], "cost": [1.0, -2.0, 3.0, 4.0]})
+    assert tables.harmless(rows)["name"].to_list() == ["\u2060=1+1", "\u2060@x", "plain", None]
+    assert tables.harmless(rows)["cost"].to_list() == [1.0, -2.0, 3.0, 4.0]
+    assert tables.harmless([{"name": "+1", "cost": -2.0}]) == [{"name": "\u2060+1", "cost": -2.0}]
+
+
+def test_the_command_line_and_the_pages_say_the_same_sum(store: Store, corehours: Corehours) -> None:
+    keep_runs(store, *[run(number, cpu_used_core_seconds=1000 + 7 * number, end_at=ENDED - number) for number in range(1, 40)])
+    told = json.loads(corehours("usage", "--json").stdout)
+    filters = Filters(datetime.fromtimestamp(ENDED - 100, UTC), datetime.fromtimestamp(ENDED, UTC))
+    totals = store.read(lambda tx: tx.usage_reads.totals(Scope(), filters))
+    assert totals.jobs == len(told) == 39 and totals.cost_micro == sum(one["cost_micro"] for one in told)
 
 
 def test_periods_are_short_words() -> None:
