@@ -89,7 +89,7 @@ def header(line: str, where: str, cluster: str = "") -> Header:
     separator = "\x1f" if "\x1f" in line else "|"
     names = line.split(separator)
     known = {name.strip().lower() for name in names}
-    if len(names) < 3 or not known & {"jobid", "jobidraw"}:
+    if len(known & {*_TYPED, "jobname"}) < 3:
         raise BatchRefused(f"{where}, line 1, is not the header of sacct --parsable2: {line[:120]!r}.")
     if len(known) < len(names):
         raise BatchRefused(f"{where}, line 1, names a column twice.")

@@ -15,11 +15,13 @@ from typing import NoReturn
 
 import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler
+from pydantic import ValidationError
 
 from data.postgres.schema import migrate
 from data.postgres.server import running
 from data.postgres.store import Store, connect
 from data.settings import Settings, load
+from engine.errors import DomainError
 from engine.services.rates import ensure_default_cards
 from ingest.run import run_once
 
@@ -35,12 +37,15 @@ def main(words: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s ingest: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _stop)
-    settings = load()
     try:
+        settings = load()
         with running(settings) as url:
             return _work(url, settings, args.every)
     except KeyboardInterrupt:
         return 0
+    except (DomainError, ValidationError) as refusal:
+        log.error("cannot start: %s", refusal)
+        return 1
 
 
 def seconds(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -44,12 +45,14 @@ class FileSource:
             raise BatchRefused(f"There is no file {self.path}.") from None
         except IsADirectoryError:
             raise BatchRefused(f"{self.path} is a folder, not a file.") from None
-        except (gzip.BadGzipFile, EOFError) as error:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise BatchRefused(f"{self.path.name} is a broken gzip file: {error}.") from None
         except OSError as error:
             raise BatchRefused(f"{self.path} cannot be read: {error.strerror or error}.") from None
 
     def _is_packed(self) -> bool:
+        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
+            raise BatchRefused(f"{self.path} is no file that can be read twice; save it first.")
         with self.path.open("rb") as file:
             return file.read(2) == GZIP
 

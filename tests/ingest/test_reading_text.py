@@ -257,6 +257,7 @@ def test_the_cluster_may_be_told_from_outside(tmp_path: Path) -> None:
     (sacct(job("1"), job("2")).encode()[:-90], "usage.txt: the last line (3) is cut off: 10 of 18 columns."),
     (sacct(job("1"), job("2")[:50]).encode(), "usage.txt: the last line (3) is cut off: 10 of 18 columns."),
     (sacct(job("1")).replace("|AllocTRES", "|ReqTRES").encode(), "no column AllocTRES: add AllocTRES to the list after sacct"),
+    (sacct(job("1")).replace("JobIDRaw|JobID", "UID|GID").encode(), "has no column JobIDRaw or JobID: add JobIDRaw"),
     (sacct(job("1")).replace("|TotalCPU", "|UserCPU").encode(), "has no column TotalCPU"),
     (sacct(job("1")).replace("|ElapsedRaw", "|CPUTime").encode(), "has no column ElapsedRaw or Elapsed: add ElapsedRaw"),
     (sacct(job("1")).replace("|QOS", "|User").encode(), "line 1, names a column twice"),
