@@ -19,7 +19,7 @@ from dashboard import exports, tables
 from dashboard.charts import theme
 from dashboard.navigation import page_of
 from dashboard.reads import ALL
-from dashboard.reads_finance import Overview, start_of
+from dashboard.reads_finance import Overview, compare_copy, start_of
 from dashboard.words import count, moment, money, plain
 
 DIMENSIONS = ("account", "partition", "tier", "payer")
@@ -172,10 +172,8 @@ def reconciliation(page: Overview) -> None:
               moment(mark.complete_to, page.now))
     if not page.watermarks:
         _line("Slurm", "No usage yet", "gray", "")
-    waiting = page.waiting_batches
-    _line("Analytics copy", count(waiting, "batch", "batches") + " waiting" if waiting else "Up to date",
-          "orange" if waiting else "green", "")
     _chain(page)
+    _copy(page)
 
 
 def _provider(row: Mapping[str, Any], now: datetime) -> None:
@@ -195,6 +193,29 @@ def _chain(page: Overview) -> None:
         return
     holds = bool(page.verified.facts.get("ok"))
     _line("Audit chain", "Verified" if holds else "Broken", "green" if holds else "red", moment(page.verified.at, page.now))
+
+
+def _copy(page: Overview) -> None:
+    """The analytics copy beside Postgres: up to date, or compared to the micro-unit when somebody asks."""
+    if st.session_state.pop("compare_copy", False):
+        st.session_state["copy_compared"] = (page.now, compare_copy())
+    compared, waiting = st.session_state.get("copy_compared"), page.waiting_batches
+    if waiting:
+        _line("Analytics copy", count(waiting, "batch", "batches") + " waiting", "orange", "")
+    elif compared:
+        at, differences = compared
+        _line("Analytics copy", "Differs" if differences else "Equals Postgres", "red" if differences else "green",
+              moment(at, page.now))
+        for sentence in differences:
+            st.text(sentence)
+    else:
+        _line("Analytics copy", "Up to date", "green", "")
+    st.button("Compare with Postgres", icon=":material/balance:", type="tertiary", on_click=_ask_to_compare,
+              help="Adds both up anew: by tier and currency, to the micro-unit")
+
+
+def _ask_to_compare() -> None:
+    st.session_state["compare_copy"] = True
 
 
 def _line(name: str, state: str, colour: str, note: str) -> None:

@@ -93,14 +93,12 @@ def _said(run: RunLine) -> None:
         st.markdown("**Notes**")
         for note in run.notes:
             st.text(note)
-    if not run.reason and not run.notes:
-        st.markdown(":gray[It had nothing to remark.]")
+    if run.state == "taken" and not run.rejected:
+        st.markdown(":gray[Every line was read.]")
 
 
 def _rejected(run: RunLine, rejected: pl.DataFrame) -> None:
     if rejected.is_empty():
-        if run.state == "taken":
-            st.markdown(":gray[Every line was read.]")
         return
     tables.sums(count(len(rejected), "line") + " rejected", count(int((~rejected["resolved"]).sum()), "line") + " still unread",
                 "kept and named, never priced")

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import duckdb
 import polars as pl
 
 from dashboard import reads, reads_operations
 from dashboard.connection import store
+from data.analytics import lake
 from data.postgres.shelves.finance_reads import Receivable, Received, Span
 from data.postgres.shelves.operations_reads import AuditLine, Watermark
 from data.postgres.store import PostgresTransaction
@@ -145,6 +147,14 @@ def by_meter(found: pl.DataFrame, months: Sequence[date]) -> dict[str, list[int]
 def _with_rounding(amounts: dict[str, int], rounding_micro: int) -> dict[str, int]:
     largest = max(amounts, key=lambda meter: amounts[meter])
     return amounts | {largest: amounts[largest] + rounding_micro}
+
+
+def compare_copy() -> list[str]:
+    """Where the analytics copy differs from Postgres, in sentences; it is made whole first when a batch is missing."""
+    try:
+        return lake.verify(store())
+    except duckdb.Error as error:
+        return [f"The analytics copy cannot be read: {store().lake.plain(error)}"]
 
 
 def aggregates(by: str, currency: str, start: datetime, end: datetime, only: Mapping[str, str]) -> pl.DataFrame:

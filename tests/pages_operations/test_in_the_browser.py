@@ -77,7 +77,8 @@ def test_a_receipt_is_voided_only_with_a_reason(open_as: OpenAs, site: Site) -> 
 
 def test_an_upload_is_read_or_refused_in_a_sentence(open_as: OpenAs, site: Site, tmp_path: Path) -> None:    # noqa: F811
     page = open_as("admin", "/ingestion")
-    for name, text, answer in (("shopping.txt", "milk|bread\n1|2\n", "nothing was loaded"), ("usage.txt", SACCT, "new, 0 changed")):
+    for name, text, answer in (("shopping.txt", "milk|bread\n1|2\n", "nothing was loaded"),
+                               ("usage.txt", SACCT, "new, 0 changed")):
         file = tmp_path / name
         file.write_text(text)
         press(page, "Upload file")

@@ -71,6 +71,15 @@ def test_finance_overview_adds_up(visit: Visit, store: Store) -> None:
     assert "Ledger against providers: 0.00 (matched)" in words
 
 
+def test_the_analytics_copy_is_compared_on_demand(visit: Visit, store: Store) -> None:
+    """These jobs were written past the keeper, so the copy does not know them: the page must say so."""
+    centre(store)
+    page = visit("finance", Role.AUDITOR)
+    assert "Analytics copy" in said(page)
+    page = next(button for button in page.button if button.label == "Compare with Postgres").click().run()
+    assert not page.exception and ":red-badge[Differs]" in said(page)
+
+
 def test_a_dig_stands_in_the_address(visit: Visit, store: Store) -> None:
     job(store, "alice", YESTERDAY, cpu=10)
     job(store, "bob", YESTERDAY, cpu=5, account="chem-md")
