@@ -1,11 +1,13 @@
 """Usage from the sacct command: an argument list, never a shell; all of its output or nothing.
 
-Times are asked for in UTC, names are kept whole by a separator nobody types, sizes are not rounded.
+Times are asked for in UTC and sizes unrounded. A job name may hold any character, 0x1F and newlines too, so the
+separator is 0x1F with a word of this run's own between: nobody can name a job so that it reads as another row.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import subprocess
 import tempfile
@@ -43,11 +45,13 @@ class SacctSource:
 
     def read(self, window: tuple[int, int] | None, progress: Progress) -> UsageBatch:
         """Every job that was active in the window, steps and earlier runs included."""
-        words = [*self._words(), "-a", "-D", "-P", f"--delimiter={SEPARATOR}", "--noconvert"]
+        mark = f"{SEPARATOR}{secrets.token_hex(8)}{SEPARATOR}"
+        words = [*self._words(), "-a", "-D", "-P", f"--delimiter={mark}", "--noconvert"]
         with tempfile.TemporaryDirectory(prefix="corehours-sacct-") as folder:
             path = Path(folder) / "rows"
             with path.open("wb") as rows:
                 self._run([*words, "-o", ",".join(self._columns()), *_span(window)], rows)
+            path = _plain(path, mark.encode())
             return read_material(Material(lambda: path.open("rb"), self.name, self.origin, "sacct's output", self.cluster,
                                           path.stat().st_size), progress)
 
@@ -84,6 +88,21 @@ class SacctSource:
             raise BatchRefused(f"{words[0]} failed with exit code {done.returncode}: {said[-500:] or 'no words'}")
         if "error:" in said:
             raise BatchRefused(f"{words[0]} reported: {said[-500:]}")
+
+
+def _plain(path: Path, mark: bytes) -> Path:
+    """The rows with 0x1F alone between their columns, where `mark` was; a 0x1F inside a name becomes its picture."""
+    plain = path.with_name("plain")
+    with path.open("rb") as rows:
+        if mark not in rows.readline():
+            return path                                  # a command that chose its own separator
+        rows.seek(0)
+        with plain.open("wb") as out:
+            for line in rows:
+                columns = line.split(mark)
+                out.write(SEPARATOR.encode().join(columns) if line.count(b"\x1f") == 2 * (len(columns) - 1) else
+                          SEPARATOR.encode().join(column.replace(b"\x1f", "␟".encode()) for column in columns))
+    return plain
 
 
 def _span(window: tuple[int, int] | None) -> list[str]:

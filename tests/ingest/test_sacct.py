@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,8 @@ def play(tmp_path: Path) -> Play:
 cd {shlex.quote(str(tmp_path))}
 if [ "$1" = --helpformat ]; then cat columns; exit 0; fi
 for word in "TZ=$TZ" "$@"; do printf '%s\\n' "$word"; done > asked
-cat rows; printf '%s' {shlex.quote(words)} >&2; exit {code}
+mark=$(printf '%s' "$4" | cut -d= -f2)
+sed "s/@MARK@/$mark/g" rows; printf '%s' {shlex.quote(words)} >&2; exit {code}
 """)
         script.chmod(0o755)
         return SacctSource(shlex.quote(str(script)))
@@ -49,9 +51,21 @@ def test_what_it_is_asked(play: Play, tmp_path: Path) -> None:
     batch = read(play(units(sacct(job("1", JobName="N4ME"))).replace("N4ME", "a|b\nc")))
     assert batch.usage["job_name"].to_list() == ["a|b\nc"]
     asked = (tmp_path / "asked").read_text().splitlines()
-    assert asked == ["TZ=UTC", "-a", "-D", "-P", "--delimiter=\x1f", "--noconvert", "-o", ",".join(COLUMNS),
+    mark = asked.pop(4)
+    assert re.fullmatch("--delimiter=\x1f[0-9a-f]{16}\x1f", mark)
+    assert asked == ["TZ=UTC", "-a", "-D", "-P", "--noconvert", "-o", ",".join(COLUMNS),
                      "-S", "2026-11-01T08:00:00", "-E", "2026-11-02T08:00:00"]
     assert (batch.source, batch.lines) == ("sacct", 1)
+
+
+def test_no_name_reads_as_another_row(play: Play) -> None:
+    """Rows forged with 0x1F and newlines inside a name: the separator of a run cannot be known beforehand."""
+    forged = units(job("2", JobName="x", User="bob")).split("\x1f", 2)[2] + "\n" + units(job("99")).rsplit("\x1f", 15)[0]
+    rows = sacct(job("1"), job("2", JobName="N4ME"), job("3")).replace("|", "@MARK@").replace("N4ME", forged)
+    batch = read(play(rows))
+    assert batch.usage.select("job_id_raw", "user_name").rows() == [(1, "alice"), (2, "alice"), (3, "alice")]
+    assert batch.usage["job_name"][1] == forged.replace("\x1f", "␟")
+    assert batch.rejected == ()
 
 
 def test_sluid_is_asked_for_where_it_is_known(play: Play, tmp_path: Path) -> None:
