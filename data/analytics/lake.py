@@ -22,7 +22,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from data.analytics.duck import opened
-from data.analytics.parts import KEYS, SUMS, Part, summed
+from data.analytics.parts import KEYS, LARGE, SUMS, Part, summed
 from data.settings import Settings
 
 LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
@@ -67,7 +67,17 @@ class Lake:
         """Differences (FACT_SCHEMA) of a batch that is not committed yet, made ready to append."""
         remote = self.settings.lake_path.startswith("s3://")
         folder = None if remote else Path(self.settings.lake_path) / "main" / "usage_fact"
+        if self._duck is None and len(differences) >= LARGE:
+            threading.Thread(target=self._open_ahead, daemon=True).start()
         return Part(batch_id, differences, self.settings.time_zone, folder)
+
+    def _open_ahead(self) -> None:
+        """Open DuckDB while Postgres is busy; what goes wrong is met again, and told, by `append`."""
+        try:
+            with self.cursor():
+                pass
+        except (duckdb.Error, OSError) as error:
+            log.debug("DuckDB could not be opened ahead: %s", self.plain(error))
 
     def append(self, batch_id: int, parts: Sequence[Part]) -> None:
         """Copy a committed batch. Never raises: what fails stays `pending` and `trouble` says why."""
