@@ -102,7 +102,7 @@ def jobs(person: Person, shown: Shown, count: int, standing: reads.Standing) -> 
                             height=430, alt="Jobs with their price")
     if pages > 1:
         st.pagination(pages, key=f"{key}_page")
-    if selected and st.session_state.pop("row_selected", False):
+    if st.session_state.pop("row_selected", False) and selected:
         run_key = str(found["run_key"][selected[0]])
         st.query_params["job"] = run_key
         st.session_state["explained"] = run_key
