@@ -57,7 +57,6 @@ def lists(page: Overview) -> None:
 
 def dig_deeper(page: Overview) -> None:
     """Sums by month and account, partition, tier or payer, each to be opened by the others."""
-    st.space("small")
     st.subheader("Dig deeper", anchor=False)
     dig = finance_parts.narrowing(Dig.from_address(page.months), page.months)
     found = reads_finance.aggregates(dig.by, page.currency, *dig.span(page.months, words.zone()), dig.only)
