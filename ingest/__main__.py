@@ -13,10 +13,10 @@ import sys
 import threading
 from typing import NoReturn
 
-import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler
 from pydantic import ValidationError
 
+from data.postgres.health import OUTAGE
 from data.postgres.schema import migrate
 from data.postgres.server import running
 from data.postgres.store import Store, connect
@@ -80,8 +80,8 @@ def _again_and_again(store: Store, every: int) -> None:
         while True:
             try:
                 run_once(store)
-            except sa.exc.OperationalError as error:
-                log.error("the database does not answer: %s", str(error.orig).splitlines()[0])
+            except OUTAGE as error:
+                log.error("the database does not answer: %s", str(getattr(error, "orig", error)).splitlines()[0])
             wake.wait()
             wake.clear()
     finally:

@@ -7,22 +7,19 @@ commit, and when it cannot be written the batch stands all the same and a later 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import polars as pl
-import sqlalchemy as sa
 
 from data.postgres.bulk import SLICE
 from data.postgres.shelves.runs import Counts
 from data.postgres.store import PostgresTransaction, Store
+from data.postgres.turns import KEEPING, turn
 from engine.errors import DomainError
 from engine.ports import Progress
 from engine.revisions import decide, facts, one_row_a_run
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
-
-TURN = 0x6B656570               # the advisory lock of whoever keeps a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, acto
 
     A DomainError means nothing was kept, and its run is `refused`.
     """
-    with _turn(store):
+    with turn(store.engine, KEEPING):
         run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor)
         try:
             kept = store.run(lambda tx: _keep(tx, batch, run_id, progress or silent), actor)
@@ -77,19 +74,8 @@ def refuse(store: Store, source: str, origin: str, reason: str, window: tuple[in
         run_id = tx.runs.begin(source, origin, window)
         tx.runs.refuse(run_id, "; ".join([reason, *skipped]))
         return run_id
-    with _turn(store):
+    with turn(store.engine, KEEPING):
         return store.run(write, actor)
-
-
-@contextmanager
-def _turn(store: Store) -> Iterator[None]:
-    """One batch at a time. The lock is the connection's, so that it dies with its process."""
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("select pg_advisory_lock(:turn)"), {"turn": TURN})
-        try:
-            yield
-        finally:
-            connection.execute(sa.text("select pg_advisory_unlock(:turn)"), {"turn": TURN})
 
 
 def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress) -> Kept:

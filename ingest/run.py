@@ -7,13 +7,10 @@ time, across machines: who finds another at work leaves at once. Rows arrive lat
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
-import sqlalchemy as sa
-
 from data.postgres.store import PostgresTransaction, Store
+from data.postgres.turns import INGESTING, turn_if_free
 from engine.errors import BatchRefused
 from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
@@ -26,13 +23,12 @@ HOUR = 3600
 DAY = 24 * HOUR
 OVERLAP = 48 * HOUR             # rows of the last two days may still come or change
 WIDE, WIDE_EVERY = 35 * DAY, 7 * DAY
-TURN = 0x696E6773               # the advisory lock of a scheduled run
 FIRST = 1                       # Unix second; 0 means "not set" to slurmrestd
 
 
 def run_once(store: Store) -> Kept | None:
     """Ask the configured chain for what is due and keep it; None when it was refused or another run is at work."""
-    with _turn(store) as mine:
+    with turn_if_free(store.engine, INGESTING) as mine:
         if not mine:
             log.info("another run is at work")
             return None
@@ -88,15 +84,3 @@ def _within(batch: UsageBatch, window: tuple[int, int] | None) -> UsageBatch:
     left = len(batch.usage) - len(usage)
     notes = (f"{left} runs outside the asked time left out.",) if left else ()
     return replace(batch, usage=usage, notes=batch.notes + notes)
-
-
-@contextmanager
-def _turn(store: Store) -> Iterator[bool]:
-    """True for the one run that may work. The lock is the connection's, so that it dies with its process."""
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        mine = bool(connection.execute(sa.text("select pg_try_advisory_lock(:turn)"), {"turn": TURN}).scalar_one())
-        try:
-            yield mine
-        finally:
-            if mine:
-                connection.execute(sa.text("select pg_advisory_unlock(:turn)"), {"turn": TURN})
