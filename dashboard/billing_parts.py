@@ -107,7 +107,8 @@ def show_results() -> None:
                 "payer": pl.String, "number": pl.String, "why": pl.String, "lines": pl.Int64, "total": pl.Float64,
                 "currency": pl.String, "state": pl.List(pl.String)}),
             {"payer": tables.text_column("Payer", 140), "number": tables.text_column("Receipt", 140),
-             **({"why": tables.text_column("Why not", 370)} if len(issued) < len(made) else {}), "lines": tables.number_column("Jobs", 70),
+             **({"why": tables.text_column("Why not", 370)} if len(issued) < len(made) else {}),
+             "lines": tables.number_column("Jobs", 70),
              "total": tables.money_column("Total", 110), "currency": tables.text_column("", 56),
              "state": tables.state_column("State", 96, ["pending", "paid", "refused"])}, key="made", alt="Receipts created")
         if st.button("Put away", key="put_away"):
