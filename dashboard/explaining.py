@@ -42,7 +42,8 @@ def explain_cost(person: Person, run_key: str) -> None:
     live = found.live
     st.markdown(words.plain(why(run, live.number if live else None)))
     with st.expander("The record as it is kept", type="compact"):
-        st.dataframe(tables.harmless(_record(run)), hide_index=True, height=280, key="record", row_height=tables.ROW_HEIGHT, column_config={
+        st.dataframe(tables.harmless(_record(run)), hide_index=True, height=280, key="record",
+                     row_height=tables.ROW_HEIGHT, column_config={
             "field": st.column_config.TextColumn("Column", width=190), "value": st.column_config.TextColumn("Value", width=480)})
     if live and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
         st.switch_page(navigation.page_of("receipt"), query_params={"id": live.number})

@@ -5,18 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import actions, confirm, exports, job_table, navigation, reads, tables, words
-from dashboard.access import me, require
+from dashboard.access import require
+from dashboard.paying import paying, settled
 from dashboard.receipt_lines import lines, sums
 from engine.errors import DomainError
-from engine.payments import Payment
 from engine.receipts import Receipt, ReceiptStatus
-from engine.services.payments import start_payment
 from engine.services.receipts import void_receipt
 from engine.users import Action, Person
 
 WORDS = {"pending": "Issued, rates and tax locked", "paid": "Paid", "void": "Void",
          "refunded": "Refunded"}
-LOOK_EVERY = "2s"
 
 
 def show(person: Person) -> None:
@@ -112,47 +110,6 @@ def said(event: reads.ReceiptEvent) -> str:
     """One step in words."""
     text = "Payment taken back" if event.from_status == "paid" and event.to_status == "pending" else WORDS[event.to_status]
     return text + (f": {words.plain(event.reason)}" if event.reason else "") + f" :gray[· {words.plain(event.actor)}]"
-
-
-@st.fragment(run_every=LOOK_EVERY)
-def paying(person: Person, number: str) -> None:
-    """Pay, wait for the provider's word, and tell when it came. The rest of the page is drawn anew only then."""
-    receipt, payments, now = reads.payments(me(), number)
-    if receipt.status is not ReceiptStatus.PENDING:
-        st.rerun()
-    waiting = next((payment for payment in payments if payment.open(now)), None)
-    if waiting:
-        left = words.clock(waiting.expires_at - now)
-        st.link_button("Open the checkout", reads.checkout_url(waiting), type="primary", icon=":material/open_in_new:",
-                       width="stretch", key="checkout")
-        st.markdown(tables.small(f"Reference {waiting.reference} · {left} left"))
-        st.badge("Waiting for the provider", icon=":material/schedule:", color="orange")
-    elif person.may(Action.PAY):
-        pressed = st.button(f"Pay {words.money(receipt.total_micro, receipt.currency)}", type="primary",
-                            icon=":material/credit_card:", width="stretch", key="pay")
-        if pressed and actions.act(lambda tx: start_payment(tx, number, person), f"pay_{number}").ok:
-            st.rerun(scope="fragment")
-    st.markdown(tables.small("A payment counts once the provider confirms it to us, usually within a minute."))
-    attempts([payment for payment in payments if payment is not waiting])
-
-
-def settled(receipt: Receipt, payments: list[Payment]) -> None:
-    """How it was paid, or why there is nothing to pay."""
-    paid = next((payment for payment in payments if str(payment.status) == "succeeded"), None)
-    if receipt.status is ReceiptStatus.VOID:
-        st.markdown("It is void: nothing is owed, its jobs can be billed again.")
-    elif paid:
-        by = "by hand" if paid.provider == "manual" else f"through {paid.provider}"
-        st.badge("Paid", icon=":material/check_circle:", color="green")
-        tables.rows_of([("Reference", paid.reference), ("Paid", words.moment(paid.settled_at)), ("Settled", by)])
-    else:
-        tables.state_badge(str(receipt.status))
-
-
-def attempts(others: list[Payment]) -> None:
-    """Payments that came to nothing."""
-    if others:
-        tables.rows_of([(one.reference, f"{one.status}, {words.moment(one.created_at)}") for one in others[:3]])
 
 
 def jobs(person: Person, receipt: Receipt) -> None:

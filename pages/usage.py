@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 
 import streamlit as st
 
-from dashboard import charts, explaining, exports, job_table, reads, tables, usage_filters, words
+from dashboard import charts, explaining, job_table, reads, tables, usage_filters, words
 from dashboard.access import require
 from dashboard.scope_switch import scope_switch, whose
+from dashboard.usage_export import export
 from dashboard.usage_filters import Shown
 from engine.users import Action, Person
 
@@ -127,24 +127,6 @@ def nothing(shown: Shown) -> None:
     """No job fits the filters."""
     tables.nothing_here("filter_alt_off", "No job fits", "Nothing ended in these days, or the filters leave nothing over.",
                         lambda: st.button("Clear filters", key="clear_filters", on_click=usage_filters.clear))
-
-
-def export(shown: Shown, count: int) -> None:
-    """The filtered jobs as files, made when they are asked for."""
-    with st.popover("Export", icon=":material/download:", disabled=not count, key="export"):
-        st.markdown(tables.small(f"{words.count(count, 'job')}, exactly as filtered"))
-        name = f"usage-{shown.period.first}-{shown.period.last}"
-        st.download_button("CSV", _file(shown, exports.csv), f"{name}.csv", "text/csv", on_click="ignore", key="csv",
-                           width="stretch")
-        st.download_button("Parquet", _file(shown, exports.parquet), f"{name}.parquet", "application/vnd.apache.parquet",
-                           on_click="ignore", key="parquet", width="stretch")
-
-
-def _file(shown: Shown, make: Callable[..., bytes]) -> Callable[[], bytes]:
-    def made() -> bytes:
-        found = reads.runs(shown.scope, shown.filters)[1]
-        return make(found.with_columns(exports.exact("cost_micro").alias("cost")))
-    return made
 
 
 show(require(Action.SEE_OWN))
