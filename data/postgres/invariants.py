@@ -98,8 +98,8 @@ INVARIANTS = (
         select run_key from usage_record where cost_micro <> cpu_micro + gpu_micro + mem_micro + rounding_micro or cost_micro < 0"""),
     Invariant("what has not ended costs nothing and is not billed", """
         select run_key from usage_record where not ended and (cost_micro <> 0 or billed_micro is not null)"""),
-    Invariant("a job is priced by the card of its tier that was valid when it ended", """
-        select u.run_key from usage_record u where u.ended and u.rate_card <> (
+    Invariant("an unbilled job is priced by the card of its tier that was valid when it ended", """
+        select u.run_key from usage_record u where u.ended and u.billed_micro is null and u.rate_card is distinct from (
           select c.name from rate_card c where c.tier = u.tier and c.valid_from <= u.end_at order by c.valid_from desc limit 1)"""),
     Invariant("an unbilled job is priced at its payer's tier", """
         select u.run_key from usage_record u join payer p on p.name = u.payer where u.billed_micro is null and u.tier <> p.tier"""),

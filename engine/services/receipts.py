@@ -14,6 +14,7 @@ from engine.ledger import Posting, payment_postings, receipt_postings, reversed_
 from engine.policy import allow, allow_payer
 from engine.ports import Transaction
 from engine.receipts import Draft, Receipt, ReceiptStatus, check_move, draft
+from engine.services.usage import reprice
 from engine.users import Action, Person
 
 
@@ -69,7 +70,9 @@ def void_receipt(tx: Transaction, name: str, reason: str, by: Person) -> Receipt
     tx.ledger.post(f"receipt-void:{receipt.id}", f"Void of receipt {receipt.number}",
                    reversed_postings(tx.ledger.postings(f"receipt:{receipt.id}")))
     tx.audit.record("receipt.voided", f"receipt:{receipt.id}", number=receipt.number, reason=reason)
-    return _move(tx, receipt, ReceiptStatus.VOID, by.name, reason)
+    void = _move(tx, receipt, ReceiptStatus.VOID, by.name, reason)
+    reprice(tx, payer=receipt.payer)                 # freed jobs cost what tier and cards say now
+    return void
 
 
 def settle(tx: Transaction, receipt: Receipt, key: str, postings: list[Posting], actor: str, reason: str) -> Receipt:

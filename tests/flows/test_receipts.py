@@ -110,6 +110,17 @@ def test_a_void_keeps_its_lines_and_frees_its_jobs(store: Store) -> None:
     assert broken(store) == []
 
 
+def test_jobs_a_void_frees_are_priced_anew(store: Store) -> None:
+    """Billed at mu, moved to gov, voided: the next receipt asks gov's price."""
+    keep_runs(store, run())
+    first = bill(store)
+    gov(store)
+    store.run(lambda tx: void_receipt(tx, first.id, "moved", OPERATOR), actor="operator")
+    assert broken(store) == []
+    assert bill(store).total_micro == 60_600_000
+    assert broken(store) == []
+
+
 def test_a_new_tier_prices_what_is_unbilled_and_leaves_receipts_alone(store: Store) -> None:
     keep_runs(store, run(1))
     old = bill(store)

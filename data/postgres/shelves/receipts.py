@@ -117,7 +117,7 @@ class ReceiptShelf(Shelf):
         return frame(self.connection,
                      f"select u.job_id, l.kind, l.live, l.usage_id, l.revision, l.run_key, r.currency, r.tier, l.rate_card, l.policy,"
                      f" {', '.join('l.' + name for name in AMOUNTS)} from receipt_line l join receipt r on r.id = l.receipt_id"
-                     " join usage_record u on u.id = l.usage_id where l.receipt_id = :id order by l.run_key, l.id",  # noqa: S608
+                     " join usage_record u on u.id = l.usage_id where l.receipt_id = :id order by l.run_key, l.id",
                      _LINE_SCHEMA, id=receipt_id)
 
     def events(self, receipt_id: str) -> list[ReceiptEvent]:
