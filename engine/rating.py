@@ -48,14 +48,17 @@ def charges(usage: nw.DataFrame[pl.DataFrame], cards: nw.DataFrame[pl.DataFrame]
     carded = usage.join(cards, on="tier", how="inner").filter(c("valid_from") <= moment, moment < c("valid_to"))
     if policy is not None:
         carded = carded.with_columns(policy=nw.lit(policy))
-    used = c("policy") == nw.lit("used")
     elapsed = c("elapsed_seconds").cast(nw.Int128)
-    quantities = carded.with_columns(
-        cpu_core_seconds=nw.when(used).then(c("cpu_used_core_seconds").cast(nw.Int128)).otherwise(c("alloc_cpus") * elapsed).cast(nw.Int64),
+
+    def by_policy(used: str, allocated: str) -> nw.Expr:
+        was_used = nw.when(c("policy") == nw.lit("used")).then(c(used).cast(nw.Int128))
+        return was_used.otherwise(c(allocated) * elapsed).cast(nw.Int64)
+
+    return _amounts(carded.with_columns(
+        cpu_core_seconds=by_policy("cpu_used_core_seconds", "alloc_cpus"),
         gpu_seconds=(c("alloc_gpus") * elapsed).cast(nw.Int64),
-        mem_mib_seconds=nw.when(used).then(c("mem_used_mib_seconds").cast(nw.Int128)).otherwise(c("alloc_mem_mib") * elapsed).cast(nw.Int64),
-    )
-    return _amounts(quantities)
+        mem_mib_seconds=by_policy("mem_used_mib_seconds", "alloc_mem_mib"),
+    ))
 
 
 def _amounts(quantities: nw.DataFrame[pl.DataFrame]) -> nw.DataFrame[pl.DataFrame]:

@@ -21,7 +21,8 @@ def chain(length: int) -> list[AuditEntry]:
     for number in range(1, length + 1):
         prev = entries[-1].hash if entries else GENESIS
         body = canonical(AT, "alice", "receipt.created", f"receipt:{number}", {"total_micro": number})
-        entries.append(AuditEntry(number, AT, "alice", "receipt.created", f"receipt:{number}", body, "k1", prev, link(b"secret", prev, body)))
+        hash = link(b"secret", prev, body)
+        entries.append(AuditEntry(number, AT, "alice", "receipt.created", f"receipt:{number}", body, "k1", prev, hash))
     return entries
 
 

@@ -27,6 +27,12 @@ left join lateral (
 ) billed on true
 order by run_key
 """  # noqa: S608  built from constants
+_LINES = f"""
+select u.job_id, l.kind, l.live, l.usage_id, l.revision, l.run_key, r.currency, r.tier, l.rate_card, l.policy,
+       {", ".join("l." + name for name in AMOUNTS)}
+from receipt_line l join receipt r on r.id = l.receipt_id join usage_record u on u.id = l.usage_id
+where l.receipt_id = :id order by l.run_key, l.id
+"""  # noqa: S608  built from constants
 _LINE_SCHEMA: dict[str, pl.DataType] = {"job_id": pl.String(), "kind": pl.String(), "live": pl.Boolean(), **{
     name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith(("billed_", "has_"))}}
 
@@ -91,7 +97,8 @@ class ReceiptShelf(Shelf):
                   " order by run_key for update", id=receipt_id)
         self.execute("update receipt_line set live = false where receipt_id = :id", id=receipt_id)
         self.execute(
-            "update usage_record u set billed_micro = (select cast(sum(cost_micro) as bigint) from receipt_line where usage_id = u.id and live)"
+            "update usage_record u set billed_micro ="
+            " (select cast(sum(cost_micro) as bigint) from receipt_line where usage_id = u.id and live)"
             " where id in (select usage_id from receipt_line where receipt_id = :id)", id=receipt_id)
 
     def _log(self, receipt_id: str, was: ReceiptStatus | None, to: ReceiptStatus, actor: str, reason: str, at: datetime) -> None:
@@ -114,11 +121,7 @@ class ReceiptShelf(Shelf):
 
     def lines(self, receipt_id: str) -> pl.DataFrame:
         """Its lines, one a run, by run key, with the job's id as people write it."""
-        return frame(self.connection,
-                     f"select u.job_id, l.kind, l.live, l.usage_id, l.revision, l.run_key, r.currency, r.tier, l.rate_card, l.policy,"
-                     f" {', '.join('l.' + name for name in AMOUNTS)} from receipt_line l join receipt r on r.id = l.receipt_id"
-                     " join usage_record u on u.id = l.usage_id where l.receipt_id = :id order by l.run_key, l.id",
-                     _LINE_SCHEMA, id=receipt_id)
+        return frame(self.connection, _LINES, _LINE_SCHEMA, id=receipt_id)
 
     def events(self, receipt_id: str) -> list[ReceiptEvent]:
         """Its history, oldest first."""
