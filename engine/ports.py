@@ -18,8 +18,7 @@ from engine.payers import Payer
 from engine.payments import Checkout, Payment, PaymentStatus, ProviderEvent
 from engine.rates import RateCard
 from engine.receipts import Receipt, ReceiptStatus
-from engine.usage import UsageBatch
-from engine.usage import Asked
+from engine.usage import Asked, UsageBatch
 from engine.users import Person, Role, SessionRow
 
 
