@@ -6,7 +6,7 @@ WORKDIR /srv/corehours
 
 # The libraries first: they change seldom.
 COPY corehours requirements.txt requirements-dev.txt ./
-RUN ./corehours --prepare && rm -rf /root/.cache
+RUN ./corehours --prepare && rm -rf ~/.cache
 
 COPY . .
 
