@@ -9,21 +9,23 @@ from datetime import datetime
 from commands.installation import installation
 from commands.output import table
 from data.postgres.store import PostgresTransaction, Store
-from engine.errors import NotFound
+from engine.errors import DomainError, NotFound
 from engine.money import amount_text
 from engine.periods import parse_instant
 from engine.policy import OPERATOR
 from engine.receipts import AMOUNTS, Receipt
 from engine.services.receipts import create_receipt, void_receipt
 
-HELP = "receipts: create -u USER --before T, list, show, void"
+HELP = "receipts: create (-u USER | --everybody) --before T, list, show, void"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `receipts`."""
     verbs = parser.add_subparsers(dest="verb", required=True)
     create = verbs.add_parser("create", help="bill what USER's jobs cost that ended before T and are not billed yet")
-    create.add_argument("-u", "--user", required=True)
+    whose = create.add_mutually_exclusive_group(required=True)
+    whose.add_argument("-u", "--user")
+    whose.add_argument("--everybody", action="store_true", help="one receipt for each user who has something to bill")
     create.add_argument("--before", default="now", help="a date or time such as 2026-11-01; default: now")
     listing = verbs.add_parser("list", help="every receipt, newest first")
     listing.add_argument("-u", "--user")
@@ -44,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             receipts = store.read(lambda tx: tx.receipts.all([args.user] if args.user else None, [args.status] if args.status else None))
             print(json.dumps([summary(receipt) for receipt in receipts]) if args.json else _listing(receipts))
             return 0
+        if args.verb == "create" and args.everybody:
+            return _everybody(store, args)
         receipt = _one(store, args)
         whole = store.read(lambda tx: with_lines(tx, receipt))
     print(json.dumps(whole) if args.json else _page(whole))
@@ -60,6 +64,23 @@ def _one(store: Store, args: argparse.Namespace) -> Receipt:
     if found is None:
         raise NotFound(f"No receipt {args.receipt!r}.")
     return found
+
+
+def _everybody(store: Store, args: argparse.Namespace) -> int:
+    """A receipt for each payer, each in a transaction of its own; who is refused is named, exit 1 when anybody was."""
+    before = parse_instant(args.before, store.read(lambda tx: tx.now), store.settings.zone)
+    made, refused = [], {}
+    for payer in store.read(lambda tx: tx.receipts.payers_with_open_runs(before)):
+        try:
+            made.append(store.run(lambda tx, payer=payer: create_receipt(tx, payer, before, OPERATOR), actor=OPERATOR.name))
+        except DomainError as refusal:
+            refused[payer] = refusal.sentence
+    if args.json:
+        print(json.dumps({"receipts": [summary(receipt) for receipt in made], "refused": refused}))
+    else:
+        print("\n".join([_listing(made) if made else "Nobody has anything to bill.",
+                         *(f"{payer}: {why}" for payer, why in refused.items())]))
+    return 1 if refused else 0
 
 
 def summary(receipt: Receipt) -> dict[str, object]:

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
 
     dashboard_url: str = "http://localhost:8501"    # as people reach it
     sidecar_url: str = "http://localhost:8601"
-    payment_provider: str = "dummy"
+    payment_provider: str = "dummy"                 # none: no payment through a provider
 
     slurm_cluster: str = ""
     slurmrestd_url: str = Field("", validation_alias=AliasChoices("COREHOURS_SLURMRESTD_URL", "SLURMRESTD_URL"))
@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     audit_key_id: str = "k1"
     dummy_webhook_secret: SecretStr | None = None   # several, by comma, while rotating
 
+    @field_validator("payment_provider")
+    @classmethod
+    def _none_is_empty(cls, value: str) -> str:
+        return "" if value == "none" else value
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -83,7 +88,7 @@ class Settings(BaseSettings):
             if len(self.audit_key or "") < 16:
                 raise ValueError("COREHOURS_AUDIT_KEY needs at least 16 characters in production: openssl rand -hex 32")
             if self.payment_provider == "dummy":
-                raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER")
+                raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER (or none)")
         return self
 
     @property

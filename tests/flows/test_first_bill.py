@@ -73,6 +73,16 @@ def test_a_second_receipt_finds_nothing(corehours: Corehours, golden: str) -> No
     assert (refused.returncode, refused.stderr.strip()) == (1, "There is nothing to bill. No ended job is unbilled.")
 
 
+def test_everybody_at_once(corehours: Corehours, golden: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(GOLDEN.replace("alice", "bob").replace("7|7|", "8|8|").replace("7.", "8."), encoding="utf-8")
+    for file in (golden, str(other)):
+        answer(corehours, "ingest", "slurm", "--file", file)
+    made = answer(corehours, "receipts", "create", "--everybody", "--before", "2026-11-01")
+    assert [(receipt["user"], receipt["total_micro"]) for receipt in made["receipts"]] == [("alice", 28_200_000), ("bob", 28_200_000)]
+    assert answer(corehours, "receipts", "create", "--everybody", "--before", "2026-11-01") == {"receipts": [], "refused": {}}
+
+
 def test_a_card_from_a_file(corehours: Corehours, golden: str, tmp_path: Path) -> None:
     card = tmp_path / "card.yaml"
     card.write_text("tier: mu\ncurrency: THB\nvalid_from: 2026-10-01\npolicy: allocated\nrounding: per_job_minor\n"

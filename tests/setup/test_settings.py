@@ -26,6 +26,10 @@ def test_production_refuses(change: dict[str, object], sentence: str) -> None:
         Settings(**PRODUCTION | change)
 
 
+def test_no_provider_is_a_choice() -> None:
+    assert Settings(**PRODUCTION).payment_provider == ""
+
+
 def test_a_made_up_secret_is_kept_and_private(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     made = settings.secret("audit_key")
