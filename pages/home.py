@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from dashboard import charts, job_table, navigation, reads, tables, words
@@ -35,7 +37,7 @@ def show(person: Person) -> None:
         latest(page, standing, choice)
 
 
-def _create_button(person: Person):  # type: ignore[no-untyped-def]
+def _create_button(person: Person) -> Callable[[], bool] | None:
     if not (person.may(Action.BILL_OWN) or person.may(Action.BILL_ALL)):
         return None
     return lambda: st.button("Create receipt", type="primary", icon=":material/add:", key="create_receipt")
