@@ -13,6 +13,7 @@ from engine.users import Action, Person
 def set_tier(tx: Transaction, name: str, tier: str, by: Person, reason: str = "") -> Payer:
     """Bill `name` at `tier` from now on, unbilled jobs included. A payer met for the first time is made."""
     allow(by, Action.SET_TIER)
+    tx.rates.hold()
     _check_tier(tx, tier)
     was = tx.payers.lock(name)
     if was is None:

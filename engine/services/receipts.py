@@ -1,7 +1,8 @@
 """Make, settle and void receipts: read, let engine.receipts decide, write, post, audit; one transaction each.
 
-A payer's receipts are made one after the other (the payer row is locked first), then runs in ascending key, then the
-number series, then ledger accounts in ascending id, the audit head last.
+The rate book is held first, so that no card is published between a price and its receipt. A payer's receipts are made
+one after the other (the payer row is locked), then runs in ascending key, then the number series, then ledger accounts
+in ascending id, the audit head last.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def create_receipt(tx: Transaction, payer: str, before: datetime, by: Person) ->
     Refused with NothingToBill when there is no such job, which is also what the second of two at once hears.
     """
     allow_payer(by, payer, own=Action.BILL_OWN, others=Action.BILL_ALL)
+    tx.rates.hold()
     if tx.payers.lock(payer) is None:
         raise NotFound(f"Nobody named {payer!r} has used anything.")
     made = draft(tx.receipts.open_runs(payer, before, lock=True), tx.settings.tax_ppm)
@@ -63,8 +65,9 @@ def _post(tx: Transaction, receipt: Receipt, made: Draft) -> None:
 
 def void_receipt(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:
     """Take back a pending receipt: its lines stay, its jobs are free to be billed again."""
-    receipt = _locked(tx, name)
     allow(by, Action.VOID)
+    tx.rates.hold()
+    receipt = _locked(tx, name)
     check_move(receipt.number, receipt.status, ReceiptStatus.VOID)
     _need_reason(reason)
     tx.ledger.post(f"receipt-void:{receipt.id}", f"Void of receipt {receipt.number}",

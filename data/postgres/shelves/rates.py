@@ -22,6 +22,10 @@ class RateShelf(Shelf):
         """Hold the book until the transaction ends: cards are published one by one."""
         self.execute("lock table rate_card in share row exclusive mode")
 
+    def hold(self) -> None:
+        """Keep the book as it is until the transaction ends: nobody publishes meanwhile. Taken before any other lock."""
+        self.execute("lock table rate_card in share mode")
+
     def publish(self, card: RateCard, by: str) -> None:
         """Add `card`, which has its version."""
         self.execute(
