@@ -75,6 +75,13 @@ def round_to_minor(micro: int, currency: str) -> int:
     return sign * ((2 * abs(micro) + step) // (2 * step)) * step
 
 
+def share_to_minor(micro: int, ppm: int, currency: str) -> int:
+    """`ppm` millionths of `micro`, exact until it is rounded once: to the nearest minor unit, halves away from zero."""
+    step = minor_micro(currency) * MICRO
+    sign = -1 if micro < 0 else 1
+    return sign * ((2 * abs(micro) * ppm + step) // (2 * step)) * minor_micro(currency)
+
+
 def parse_micro(text: str) -> int:
     """`"1,234.5"` as 1_234_500_000 micro-units; more than six decimals, or anything else, is refused."""
     match = re.fullmatch(r"\s*([+\-−]?)(\d[\d,_]*)(?:\.(\d{1,6}))?\s*", text)

@@ -13,7 +13,7 @@ from enum import StrEnum
 import polars as pl
 
 from engine.errors import DomainError, IllegalMove, NothingToBill
-from engine.money import MICRO, amount_text, round_to_minor
+from engine.money import amount_text, round_to_minor, share_to_minor
 
 AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
            "rounding_micro", "cost_micro")
@@ -127,7 +127,7 @@ def draft(runs: pl.DataFrame, tax_ppm: int) -> Draft:
     subtotal = int(lines["cost_micro"].sum())
     if subtotal < 0:
         raise NothingToBill(f"Corrections give back {amount_text(-subtotal, currency)} {currency}; they wait for the next jobs.")
-    tax = round_to_minor((2 * subtotal * tax_ppm + MICRO) // (2 * MICRO), currency)
+    tax = share_to_minor(subtotal, tax_ppm, currency)
     rounding = round_to_minor(subtotal + tax, currency) - subtotal - tax
     income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem")}
     return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, int(lines["rounding_micro"].sum()))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError
-from engine.money import Money, amount_text, exact_text, from_minor, parse_micro, round_to_minor, to_minor
+from engine.money import Money, amount_text, exact_text, from_minor, parse_micro, round_to_minor, share_to_minor, to_minor
 
 AMOUNTS = st.integers(-(10**15), 10**15)
 
@@ -34,6 +34,14 @@ def test_currencies_do_not_mix() -> None:
         Money(1, "THB") + Money(1, "USD")
     with pytest.raises(MoneyError, match="'XXX' is not one of"):
         Money(1, "XXX")
+
+
+def test_a_share_is_rounded_once() -> None:
+    """7 % of 71,423 micro is 4,999.61: nothing, though 5,000 would be a satang."""
+    assert share_to_minor(71_423, 70_000, "THB") == 0
+    assert share_to_minor(71_429, 70_000, "THB") == 10_000
+    assert share_to_minor(-71_429, 70_000, "THB") == -10_000
+    assert share_to_minor(60_600_000, 70_000, "THB") == 4_240_000           # 4.242
 
 
 @given(AMOUNTS)
