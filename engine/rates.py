@@ -161,8 +161,10 @@ def _word(kind: type[E], value: object, where: str) -> E:
 def next_version(card: RateCard, book: Iterable[RateCard]) -> RateCard:
     """`card` as the next version of its tier; refused where it would rewrite what a published card says.
 
-    A new card must begin after the tier's newest one and keep its currency.
+    A new card must begin at a whole second after the tier's newest one and keep its currency.
     """
+    if card.valid_from.microsecond:
+        raise RateError(f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
     published = sorted((old for old in book if old.tier == card.tier), key=lambda old: old.version)
     if not published:
         return replace(card, version=1)

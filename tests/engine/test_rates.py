@@ -60,6 +60,13 @@ def test_a_card_follows_the_newest_of_its_tier() -> None:
         next_version(card, [*DEFAULT_CARDS, second])
 
 
+def test_a_card_begins_at_a_whole_second() -> None:
+    """Jobs are priced by whole seconds: a card from 10:00:00.5 would take over at 10:00:00, before its own time."""
+    [card] = cards_from_text(CARD.replace("T00:00:00+07:00", "T00:00:00.5+07:00"))
+    with pytest.raises(RateError, match="is not a whole second"):
+        next_version(card, DEFAULT_CARDS)
+
+
 def test_a_currency_does_not_change_inside_a_tier() -> None:
     [card] = cards_from_text(CARD.replace("THB", "USD"))
     with pytest.raises(RateError, match="billed in THB; a card in USD cannot follow gov-v1"):
