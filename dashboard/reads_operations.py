@@ -225,6 +225,8 @@ def audit_frame(only: AuditFilter, limit: int = 100_000) -> list[AuditLine]:
 
 def verify_chain(told: Any, every: int = 500) -> Verification:
     """Walk the whole chain; `told(checked, of)` hears how far it is."""
+    anchors = list(store().anchors.read())          # before the chain: those noted meanwhile speak of entries it does not see
+
     def read(tx: PostgresTransaction) -> Verification:
         head = tx.audit.head()
 
@@ -233,7 +235,7 @@ def verify_chain(told: Any, every: int = 500) -> Verification:
                 if number % every == 0:
                     told(number, head.id)
                 yield entry
-        return verify(counted(tx.audit.chain()), head, store().anchors.read(), store().audit_keys())
+        return verify(counted(tx.audit.chain()), head, anchors, store().audit_keys())
     return store().read(read)
 
 
