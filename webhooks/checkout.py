@@ -12,22 +12,22 @@ from starlette.responses import RedirectResponse, Response
 
 from data.failpoints import hit
 from engine.payments import NoProvider, Payment
-from engine.services.payments import keep_checkout, open_payment
+from engine.services.payments import keep_checkout, open_payment, still_wanted
 from webhooks.html import no_store
 from webhooks.sidecar import Sidecar, sidecar_of
 
 
 async def pay(request: Request) -> Response:
-    """GET /pay/{reference}: on to the checkout while the payment is open, else back to its receipt."""
+    """GET /pay/{reference}: on to the checkout while the payment is wanted, else back to its receipt."""
     sidecar, reference = sidecar_of(request), request.path_params["reference"]
     url = await sidecar.in_thread(lambda: _way(sidecar, reference), seconds=30)
     return RedirectResponse(url, status_code=303, headers=no_store())
 
 
 def _way(sidecar: Sidecar, reference: str) -> str:
-    payment, now = sidecar.store.read(lambda tx: (open_payment(tx, reference), tx.now))
+    payment, wanted = sidecar.store.read(lambda tx: (found := open_payment(tx, reference), still_wanted(tx, found)))
     back = receipt_url(sidecar, payment)
-    if not payment.open(now):
+    if not wanted:
         return back
     if payment.checkout_url is None:
         payment = _checkout(sidecar, payment, back)

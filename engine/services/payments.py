@@ -84,6 +84,12 @@ def open_payment(tx: Transaction, reference: str) -> Payment:
     return payment
 
 
+def still_wanted(tx: Transaction, payment: Payment) -> bool:
+    """True while its time is not over and its receipt is owed: nobody is led to pay what is void or paid otherwise."""
+    receipt = tx.receipts.get(payment.receipt_id)
+    return payment.open(tx.now) and receipt is not None and receipt.status is ReceiptStatus.PENDING
+
+
 def keep_checkout(tx: Transaction, payment: Payment, checkout: Checkout) -> Payment:
     """Remember the provider's checkout; who came first wins, and both payers go to the same page."""
     tx.payments.keep_checkout(payment, checkout.url, checkout.provider_ref)

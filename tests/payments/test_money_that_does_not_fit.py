@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import requests
+
 from data.postgres.store import PostgresTransaction
 from engine.policy import OPERATOR
 from engine.services.payments import expire_payments
@@ -99,6 +101,16 @@ def test_money_that_came_too_early_for_a_receipt_that_is_void_is_kept_once(sidec
     wait_until(books.drained, "drained")
     assert books.inbox()[0][1] == "unapplied: the receipt is void already" and payment.reference != hidden
     assert books.ledger() == {"clearing:dummy": 60_600_000, "unapplied:dummy": 60_600_000}
+
+
+def test_nobody_is_led_to_pay_what_is_not_owed_any_more(sidecar: SidecarThread, books: Books) -> None:
+    """The checkout was opened, then the receipt was voided or paid otherwise: the old link leads back to the receipt."""
+    for number, settled in enumerate((void_receipt, mark_paid)):
+        receipt = books.receipt_of(f"payer{number}")
+        link = f"{sidecar.url}/pay/{books.payment_of(receipt).reference}"
+        assert "/dummy/checkout" in requests.get(link, timeout=10, allow_redirects=False).headers["location"]
+        books.store.run(lambda tx, settled=settled, id=receipt.id: settled(tx, id, "by hand", OPERATOR))  # type: ignore[misc]
+        assert "/receipt?id=" in requests.get(link, timeout=10, allow_redirects=False).headers["location"]
 
 
 def test_a_declined_payment_may_still_succeed(sidecar: SidecarThread, books: Books) -> None:
