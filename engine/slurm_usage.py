@@ -197,11 +197,13 @@ def _jobs(raw: pl.DataFrame, cluster: str) -> pl.DataFrame:
         bad=_unreadable("Start", "start_at") | _unreadable("End", "end_at") | _unreadable("TotalCPU", "cpu_ms")
         | pl.any_horizontal(pl.col("job_id_raw", "state", "submit_at", "elapsed_seconds").is_null())
         | pl.any_horizontal(pl.col("cluster", "user_name", "account_name") == "")
+        | pl.any_horizontal(pl.col("cluster", "user_name", "sluid").str.len_chars() > LONGEST_NAME).fill_null(False)
         | ((pl.col("alloc_tres") == "") & ((pl.col("AllocTRES") != "") | (pl.col("elapsed_seconds") > 0)))
         | (pl.col("state").is_in(_ENDED) & pl.col("end_at").is_null()),
     ).select(*_JOB)
 
 
+LONGEST_NAME = 256              # letters of what names a run or a payer; job names may be as long as they like
 _ENDED = [str(state) for state in sorted(ENDED_STATES)]
 
 
@@ -273,6 +275,9 @@ def _job_reason(row: dict[str, Any], cluster: str) -> str:
             return f"{name}: is empty"
     if not row["Cluster"] and not cluster:
         return "Cluster: is empty"
+    for name in ("User", "Cluster", "SLUID"):
+        if len(row[name] or "") > LONGEST_NAME:
+            return f"{name}: has {len(row[name]):,} letters, {LONGEST_NAME} are the most"
     if not row["_id"].isdigit():
         remedy = "" if row["JobIDRaw"] else "; add JobIDRaw to the list after sacct -o"
         return f"JobIDRaw: {row['_id']!r} is no job number{remedy}"

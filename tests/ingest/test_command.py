@@ -36,6 +36,16 @@ def test_rejected_lines_are_told_and_the_batch_is_taken(corehours: Corehours, tm
     assert "State: 'DONE'" in for_people.stdout
 
 
+def test_a_name_too_long_to_be_one_keeps_no_other_row_back(corehours: Corehours, tmp_path: Path) -> None:
+    path = tmp_path / "u.txt"
+    path.write_text(sacct(job("1"), job("2", User="x" * 300), job("3", Cluster="y" * 10_000)))
+    done = corehours("ingest", "slurm", "--file", str(path), "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["new"], [one["reason"] for one in told["rejected"]]) == (
+        1, ["User: has 300 letters, 256 are the most", "Cluster: has 10,000 letters, 256 are the most"])
+
+
 @pytest.mark.parametrize(("content", "sentence"), [
     (None, "There is no file"), (b"", "is empty"), (b"\x89PNG\r\n\x1a\n\0\0", "which is no text"),
     (sacct(job("1"), job("2"))[:-40].encode(), "the last line (3) is cut off"),
