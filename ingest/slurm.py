@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
+
+import polars as pl
 
 from engine import slurm_columns, slurm_json
 from engine.errors import BatchRefused
@@ -46,11 +49,10 @@ def _read_text(material: Material, progress: Progress) -> UsageBatch:
     with material.open() as stream:
         header, crlf = _header(stream, material)
         reader = TextReader(header, material.where, crlf)
-        while block := stream.read(BLOCK):
-            builder.add(reader.take(block))
+        for raw in _ahead(_frames(reader, stream)):
+            builder.add(raw)
             if material.size:
                 progress(min(stream.tell() / material.size, 1.0))
-        builder.add(reader.finish())
     for line, raw_id in reader.broken:
         builder.broken(line, raw_id)
     if builder.lines + len(reader.rejected) == 0:
@@ -63,6 +65,21 @@ def _read_text(material: Material, progress: Progress) -> UsageBatch:
         source=material.source, origin=material.origin, lines=builder.lines + len(reader.rejected), usage=usage,
         rejected=tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line)),
         notes=(*reader.notes, *builder.notes))
+
+
+def _frames(reader: TextReader, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
+    while block := stream.read(BLOCK):
+        yield reader.take(block)
+    yield reader.finish()
+
+
+def _ahead(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same frames; the next one is made while the last one is worked on."""
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(next, frames, None)
+        while (frame := coming.result()) is not None:
+            coming = ahead.submit(next, frames, None)
+            yield frame
 
 
 def _header(stream: IO[bytes], material: Material) -> tuple[slurm_columns.Header, bool]:
