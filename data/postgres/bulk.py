@@ -1,5 +1,5 @@
-"""Frames in and out of Postgres in bulk, by COPY in its CSV form, a slice at a time. Instants are Unix seconds in
-frames and timestamptz in tables. Refuses to know what the columns mean.
+"""Frames in and out of Postgres in bulk, by COPY, a slice at a time: binary on the way in, CSV on the way out. Instants
+are Unix seconds in frames and timestamptz in tables. Refuses to know what the columns mean.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 import polars as pl
 import psycopg
 import sqlalchemy as sa
+
+from data.postgres import binary
 
 INSTANTS = frozenset({"submit_at", "start_at", "end_at"})
 SLICE = 65_536                  # rows encoded at a time: keeps memory flat and the server busy
@@ -27,37 +29,33 @@ def copy_slices(connection: sa.Connection, table: str, columns: Sequence[str], s
     """Append every frame of `slices`; the next is made and encoded while the server takes the last. `told` hears how
     many rows are in. What `slices` raises ends the COPY, and with it the transaction.
     """
-    names = ", ".join(f'"{name}"' for name in columns)
-    statement = f'copy "{table}" ({names}) from stdin with (format csv)'
+    names, types = ", ".join(f'"{name}"' for name in columns), _types(connection, table)
+    statement = f'copy "{table}" ({names}) from stdin with (format binary)'
     with ThreadPoolExecutor(1) as ahead, _cursor(connection).copy(statement) as copy:
-        source, done = iter(slices), 0
-        encoded = ahead.submit(_next, source, columns)
-        while (part := encoded.result()) is not None:
-            encoded = ahead.submit(_next, source, columns)
+        copy.write(binary.HEADER)
+        source, done = (rows.select(columns) for rows in slices if len(rows)), 0
+        made = ahead.submit(_next, source, types)
+        while (part := made.result()) is not None:
+            made = ahead.submit(_next, source, types)
             copy.write(part[1])
             done += part[0]
             told(done)
+        copy.write(binary.TRAILER)
 
 
 def silent(_done: int) -> None:
     """Progress nobody asked for."""
 
 
-def _next(source: Iterator[pl.DataFrame], columns: Sequence[str]) -> tuple[int, bytes] | None:
+def _next(source: Iterator[pl.DataFrame], types: Mapping[str, str]) -> tuple[int, memoryview] | None:
     rows = next(source, None)
-    return None if rows is None else (len(rows), as_csv(rows.select(columns)))
+    return None if rows is None else (len(rows), binary.encoded(rows, types))
 
 
-def as_csv(rows: pl.DataFrame) -> bytes:
-    """CSV as COPY reads it: nothing for null, `""` for an empty text, instants as UTC times.
-
-    NUL, which Postgres cannot keep in a text, becomes the replacement character.
-    """
-    out = BytesIO()
-    instants = [pl.from_epoch(pl.col(name), time_unit="s") for name in rows.columns if name in INSTANTS]
-    rows.with_columns(instants).write_csv(out, include_header=False, datetime_format="%Y-%m-%d %H:%M:%S")
-    text = out.getvalue()
-    return text.replace(b"\0", "�".encode()) if b"\0" in text else text
+def _types(connection: sa.Connection, table: str) -> dict[str, str]:
+    rows = connection.execute(sa.text("select attname, format_type(atttypid, atttypmod) as kind from pg_attribute"
+                                      " where attrelid = to_regclass(quote_ident(:name)) and attnum > 0"), {"name": table})
+    return {row.attname: row.kind for row in rows}
 
 
 def copy_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], **values: Any) -> pl.DataFrame:

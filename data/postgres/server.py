@@ -50,6 +50,7 @@ TUNING = {
     "listen_addresses": "", "unix_socket_permissions": "0700", "max_connections": "100", "shared_buffers": "256MB",
     "max_wal_size": "2GB", "wal_compression": "on", "synchronous_commit": "on", "timezone": "UTC",
     "log_timezone": "UTC", "log_line_prefix": "%m [%p] ",
+    "wal_level": "minimal", "max_wal_senders": "0",     # nothing follows this server: a first load is not written twice
 }
 CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 

@@ -1,0 +1,101 @@
+"""Frames as Postgres' binary COPY reads them, made column by column with numpy and put together once a slice.
+
+A row is the number of its fields, then each field as its length and its bytes. Neighbouring fields that have one length
+in all rows make one block; texts are joined in between. Refuses to know what the columns mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+EPOCH = 946_684_800             # Postgres counts microseconds from the year 2000
+INSTANT = "timestamp with time zone"
+NUMBERS: dict[str, tuple[pl.DataType, str]] = {
+    "bigint": (pl.Int64(), ">i8"), INSTANT: (pl.Int64(), ">i8"), "integer": (pl.Int32(), ">i4"),
+    "smallint": (pl.Int16(), ">i2"), "boolean": (pl.UInt8(), "u1")}
+TEXTS = frozenset({"text", "character(3)"})
+_BYTES = pa.large_binary()
+_NOTHING = pa.scalar(b"", _BYTES)
+
+
+def encoded(rows: pl.DataFrame, types: Mapping[str, str]) -> memoryview:
+    """`rows` as COPY's binary form, without header and trailer; `types` has the Postgres type of each column.
+
+    Instants are Unix seconds; NUL, which Postgres cannot keep in a text, becomes the replacement character.
+    """
+    pieces: list[Any] = []
+    block: list[tuple[Any, str]] = [(len(rows.columns), ">i2")]
+    for name, values in _plain(rows, types).items():
+        if (even := _even(values, types[name])) is not None:
+            block += even
+            continue
+        pieces += [*_side_by_side(block, len(rows)), *_uneven(values, types[name])]
+        block = []
+    pieces += _side_by_side(block, len(rows))
+    return memoryview(pc.binary_join_element_wise(*pieces, _NOTHING).buffers()[2])
+
+
+def _plain(rows: pl.DataFrame, types: Mapping[str, str]) -> dict[str, pl.Series]:
+    """The columns as integers and texts; what does not fit its type is an error."""
+    if unknown := {types[name] for name in rows.columns} - NUMBERS.keys() - TEXTS:
+        raise TypeError(f"cannot be copied: {', '.join(sorted(unknown))}")
+    instants = [(pl.col(name) - EPOCH) * 1_000_000 for name in rows.columns if types[name] == INSTANT]
+    return {name: values.cast(NUMBERS[types[name]][0] if types[name] in NUMBERS else pl.String())
+            for name, values in rows.with_columns(instants).to_dict().items()}
+
+
+def _even(values: pl.Series, kind: str) -> list[tuple[Any, str]] | None:
+    """Length and value of a column whose fields all have one length: no value at all, numbers, one text for all."""
+    if values.null_count() == len(values):
+        return [(-1, ">i4")]
+    if values.null_count():
+        return None
+    if kind in NUMBERS:
+        dtype = NUMBERS[kind][1]
+        return [(np.dtype(dtype).itemsize, ">i4"), (values.to_numpy(), dtype)]
+    if not (values == values[0]).all():
+        return None
+    text = _harmless(values[:1])[0].encode()
+    return [(len(text), ">i4"), (np.frombuffer(text, np.uint8), f"({len(text)},)u1")]
+
+
+def _uneven(values: pl.Series, kind: str) -> list[Any]:
+    """Lengths and bytes of any other column."""
+    if kind in NUMBERS:
+        width = np.dtype(NUMBERS[kind][1]).itemsize
+        missing = values.is_null().to_numpy()
+        lengths, ends = np.where(missing, -1, width), np.cumsum(np.where(missing, 0, width))
+        data = values.drop_nulls().to_numpy().astype(NUMBERS[kind][1])
+        return [_side_by_side([(lengths, ">i4")], len(values))[0], _bytes(np.concatenate([[0], ends]), data)]
+    values = _harmless(values)
+    lengths = values.str.len_bytes().cast(pl.Int64()).fill_null(-1).to_numpy()
+    data = values.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_BYTES)
+    return [_side_by_side([(lengths, ">i4")], len(values))[0], data]
+
+
+def _harmless(texts: pl.Series) -> pl.Series:
+    found = texts.str.contains("\0", literal=True).any()
+    return texts.str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True) if found else texts
+
+
+def _side_by_side(block: list[tuple[Any, str]], count: int) -> list[Any]:
+    """The fields of `block`, each a value or one a row, as one binary column; none when it is empty."""
+    if not block:
+        return []
+    out = np.empty(count, dtype=[(str(number), dtype) for number, (_, dtype) in enumerate(block)])
+    for number, (values, _) in enumerate(block):
+        out[str(number)] = values
+    return [_bytes(np.arange(count + 1) * out.dtype.itemsize, out)]
+
+
+def _bytes(offsets: Any, data: Any) -> Any:
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(_BYTES, len(offsets) - 1, buffers)
