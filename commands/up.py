@@ -69,7 +69,7 @@ def _start_and_keep(settings: Settings, args: argparse.Namespace) -> None:
         children = _children(settings, args)
         try:
             wait_ready(children, _progress)
-            _greet(settings, demo_users, time.monotonic() - begun)
+            _greet(settings, demo_users, bool(store.read(_people)), time.monotonic() - begun)
             keep(children, _say, _database(settings))
         finally:
             _say("Stopping …")
@@ -175,13 +175,15 @@ def _database(settings: Settings) -> Server | None:
     return Server(settings.home) if settings.database_url is None else None
 
 
-def _greet(settings: Settings, users: list[tuple[str, str, str]], seconds: float) -> None:
+def _greet(settings: Settings, users: list[tuple[str, str, str]], anybody: bool, seconds: float) -> None:
     _say(f"Ready in {seconds:.1f} s.\n\n  Dashboard  {settings.dashboard_url}\n  Sidecar    {settings.sidecar_url}\n")
     if users:
         _say("  Sign in (users of the demo centre, for development only):")
         for name, password, shows in users:
             _say(f"    {name:<12} {password:<20} {shows}")
         _say("")
+    elif not anybody:
+        _say("  Nobody can sign in yet. The first administrator: ./corehours users add NAME --role admin\n")
     _say("Ctrl-C stops everything.")
 
 

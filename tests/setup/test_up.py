@@ -81,6 +81,10 @@ def test_it_says_where_it_serves(running: Up) -> None:
     assert answer(running.port) == answer(running.sidecar_port, "/readyz") == 200
 
 
+def test_an_empty_one_says_how_the_first_administrator_gets_in(running: Up) -> None:
+    running.wait_for("Nobody can sign in yet. The first administrator: ./corehours users add NAME --role admin")
+
+
 def test_ports_are_told_to_the_pages(running: Up) -> None:
     pid = processes_of(f"dashboard --host 127.0.0.1 --port {running.port}")[0]
     environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
