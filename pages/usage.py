@@ -16,7 +16,7 @@ from engine.users import Action, Person
 PAGE_ROWS = 100
 COLUMNS = ("ended", "job", "name", "account", "user", "partition", "state", "hours", "cores", "gpus", "cpu_share", "cost",
            "billing")
-WIDTHS = {"ended": 92, "job": 72, "name": 102, "account": 74, "user": 84, "partition": 66, "state": 104, "hours": 56, "cores": 52,
+WIDTHS = {"ended": 92, "job": 66, "name": 116, "account": 74, "user": 84, "partition": 66, "state": 104, "hours": 52, "cores": 50,
           "gpus": 48, "cpu_share": 84, "cost": 80, "billing": 84}
 OWN = {"name": 166, "account": 80, "cpu_share": 92, "job": 76}              # without the user, who is oneself
 
