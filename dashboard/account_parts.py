@@ -35,7 +35,7 @@ def payers_table(payers: pl.DataFrame, currency: str, select: bool) -> list[int]
          "unbilled_jobs": tables.number_column("Unbilled jobs", 104),
          "unbilled": tables.money_column(f"Unbilled, {currency}", 130),
          "receipts": tables.number_column("Open receipts", 106), "open": tables.money_column(f"Open, {currency}", 124)},
-        key="payers", select="single-row" if select else "", alt="Payers with their month")
+        key=tables.key_of("payers", payers["payer"]), select="single-row" if select else "", alt="Payers with their month")
 
 
 def ask_tier(payer: str, was: str, tiers: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ def people_table(people: Sequence[Someone], now: datetime, select: bool) -> list
          "payer": tables.text_column("Pays as", 160), "projects": tables.text_column("Leads projects", 190),
          "since": tables.text_column("Added", 120), "seen": tables.text_column("Last click", 120),
          "state": tables.state_column("State", 108, ["active", "disabled"])},
-        key="people", select="single-row" if select else "", alt="People who can sign in")
+        key=tables.key_of("people", (one.name for one in people)), select="single-row" if select else "", alt="People who can sign in")
 
 
 @st.dialog("Add a person?", icon=":material/person_add:")

@@ -66,7 +66,7 @@ def queue_table(queue: pl.DataFrame, now: datetime, currency: str, key: str, sel
                "adjustments": tables.number_column("Corrected", 90), "usage": tables.money_column(f"New, {currency}", 130),
                "corrections": tables.money_column(f"Corrections, {currency}", 150),
                "due": tables.money_column(f"To bill, {currency}", 150)},
-        key=key, select="multi-row" if select else "", alt="Payers with unbilled jobs")
+        key=tables.key_of(key, queue["payer"]), select="multi-row" if select else "", alt="Payers with unbilled jobs")
     return [queue["payer"][row] for row in picked]
 
 
@@ -168,7 +168,8 @@ def _receipts_table(rows: list[Listed], now: datetime, shown: str) -> list[int]:
         {"number": tables.text_column("Receipt", 136), "payer": tables.text_column("Payer", 130),
          "day": tables.text_column("Due" if shown == "open" else "Settled", 90), "total": tables.money_column("Total", 100),
          "currency": tables.text_column("", 50), "state": tables.state_column("State", 96)},
-        key=f"receipts_{shown}", select="single-row", alt="Receipts", height=9 * tables.ROW_HEIGHT)
+        key=tables.key_of(f"receipts_{shown}", (row.number for row in rows)), select="single-row", alt="Receipts",
+        height=9 * tables.ROW_HEIGHT)
 
 
 def _receipt_actions(row: Listed | None, shown: str, person: Person) -> None:

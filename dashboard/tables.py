@@ -6,10 +6,11 @@ Foreign text (job names, reasons, user names) goes through `st.text`, `st.datafr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import polars as pl
 import streamlit as st
@@ -90,6 +91,12 @@ def table(rows: Any, columns: Mapping[str, Any], key: str, *, select: str = "", 
         row_height=ROW_HEIGHT, placeholder=NOTHING, alt=alt or None,
         **({"on_select": on_select, "selection_mode": select} if select else {}))
     return list(event["selection"]["rows"]) if select else []
+
+
+def key_of(name: str, rows: Iterable[str]) -> str:
+    """The key of a table whose selection is acted on: other rows are another table, so that what is selected never slips
+    to the row that moved up."""
+    return f"{name}_{crc32(chr(31).join(rows).encode()):08x}"
 
 
 def harmless(rows: Any) -> Any:

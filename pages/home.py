@@ -24,7 +24,7 @@ def show(person: Person) -> None:
         if tables.page_head("Home", whose(person, choice, standing), standing.freshness, _create_button(person)):
             st.switch_page(navigation.page_of("receipts"), query_params={"create": "1"})
     if not page.known:
-        nobody_yet(choice)
+        nobody_yet(person, choice)
         return
     tables.kpi_row(kpis(page, standing))
     wide, narrow = st.columns([2, 1])
@@ -104,8 +104,12 @@ def latest(page: reads.Home, standing: reads.Standing, choice: str) -> None:
     st.page_link(navigation.page_of("usage"), label="All usage", icon=":material/bar_chart:")
 
 
-def nobody_yet(choice: str) -> None:
-    """The first day of somebody who has not computed anything."""
+def nobody_yet(person: Person, choice: str) -> None:
+    """The first day: of somebody who has not computed anything, or of the whole installation."""
+    if choice == reads.ALL and person.may(Action.SEE_INGESTION):
+        tables.nothing_here("rocket_launch", "No usage yet", "Jobs appear here with their price once they were read from Slurm.",
+                            lambda: st.page_link(navigation.page_of("ingestion"), label="Load usage", icon=":material/input:"))
+        return
     tables.nothing_here("rocket_launch", "No jobs yet" if choice == reads.OWN else "No usage yet",
                         "The first job you run on the cluster appears here with its price, once it was read from Slurm.")
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from dashboard import tables
 from data.postgres.store import Store
 from engine.policy import OPERATOR
 from engine.services.payers import set_tier
@@ -140,3 +141,14 @@ def centre(store: Store) -> None:
     job(store, "alice", YESTERDAY, cpu=0, gpu=20, partition="gpu")
     job(store, "bob", YESTERDAY, cpu=7, account="chem-md")
     receipt(store, "bob", NOW)
+
+
+def test_a_selection_does_not_slip_to_the_row_that_moved_up() -> None:
+    assert tables.key_of("open", ["CH-1", "CH-2"]) == tables.key_of("open", ["CH-1", "CH-2"])
+    assert tables.key_of("open", ["CH-1", "CH-2"]) != tables.key_of("open", ["CH-2"])
+
+
+def test_an_empty_installation_leads_its_admin_to_the_ingestion_page(visit: Visit) -> None:
+    page = visit("home", Role.ADMIN)
+    assert not page.exception, page.exception
+    assert "once they were read from Slurm" in said(page)
