@@ -120,6 +120,8 @@ class Lake:
         return [sentence for table, copy in copies.items() for sentence in _compared(table, told, copy)]
 
     def _sums(self, table: str) -> Sums:
+        with self.cursor() as duck:             # before the first usage nobody has made them
+            _make_tables(duck)
         rows = self.ask(f"select tier, currency, sum(jobs)::bigint, sum(cost_micro)::bigint from lake.{table} group by all")
         sums = {(tier, currency): (jobs, micro) for tier, currency, jobs, micro in rows.iter_rows()}
         return {key: value for key, value in sums.items() if value != (0, 0)}

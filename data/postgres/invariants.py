@@ -74,9 +74,18 @@ INVARIANTS = (
     Invariant("a settled payment is posted once", """
         select 'payment ' || p.reference from payment p
         left join ledger_transaction t on t.key = 'pay:' || p.provider || ':' || p.reference
-        where (p.status in ('succeeded', 'reverted')) <> (t.id is not null) and not exists (
-          select 1 from ledger_entry e join ledger_account a on a.id = e.ledger_account_id
-          where e.transaction_id = t.id and a.kind = 'unapplied')"""),
+        where (p.status in ('succeeded', 'reverted')) <> (t.id is not null) and p.status <> 'unapplied'"""),
+    Invariant("money that was kept as unapplied stands in the ledger", """
+        select 'payment ' || p.reference from payment p where p.status = 'unapplied' and not exists (
+          select 1 from ledger_transaction t join ledger_entry e on e.transaction_id = t.id
+          join ledger_account a on a.id = e.ledger_account_id and a.kind = 'unapplied'
+          where t.key = 'pay:' || p.provider || ':' || p.reference
+             or t.key like 'unapplied:' || p.provider || ':' || p.reference || ':%')"""),
+    Invariant("what providers hold is what payments brought and nothing else", """
+        select 'clearing of ' || a.owner || ' has ' || a.balance_micro || ', payments brought ' || coalesce(sum(e.amount_micro), 0)
+        from ledger_account a left join (ledger_entry e join ledger_transaction t on t.id = e.transaction_id
+          and (t.key like 'pay:%' or t.key like 'unapplied:%' or t.key like 'revert:%')) on e.ledger_account_id = a.id
+        where a.kind = 'clearing' group by a.id having a.balance_micro <> coalesce(sum(e.amount_micro), 0)"""),
     Invariant("what payers owe equals their pending receipts", """
         select 'receivable of ' || coalesce(a.owner, r.payer) from
           (select owner, currency, balance_micro from ledger_account where kind = 'receivable') a

@@ -4,6 +4,7 @@ serialization failure, and on nothing else; audit entries queued in it are writt
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
@@ -31,8 +32,10 @@ from data.postgres.shelves.usage import UsageShelf
 from data.postgres.shelves.usage_reads import UsageReadsShelf
 from data.postgres.shelves.users import SessionShelf, UserShelf
 from data.settings import Settings
+from engine.audit import Anchor
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def connect(url: str, pool_size: int = 10) -> sa.Engine:
@@ -163,11 +166,18 @@ class Store:
                     result = work(tx)
                     tail = tx.audit.flush() if "audit" in tx.__dict__ else None
                 if tail is not None:
-                    self.anchors.note(tail)
+                    self._anchor(tail)
                 for follow_up in tx.follow_ups:
                     follow_up()
                 return result
         raise AssertionError("stamina either returns or raises")
+
+    def _anchor(self, tail: Anchor) -> None:
+        """Note where the chain stands. What is committed is not undone by a full disk: that is told, loudly."""
+        try:
+            self.anchors.note(tail)
+        except OSError as error:
+            log.error("The audit anchor of entry %d could not be written: %s", tail.id, error)
 
     def read(self, work: Callable[[PostgresTransaction], T]) -> T:
         """Call `work` on one read-only snapshot: every figure in it is of the same instant."""

@@ -13,6 +13,8 @@ from engine.users import Action, Person
 def set_tier(tx: Transaction, name: str, tier: str, by: Person, reason: str = "") -> Payer:
     """Bill `name` at `tier` from now on, unbilled jobs included. A payer met for the first time is made."""
     allow(by, Action.SET_TIER)
+    if not 0 < len(name) <= 256:
+        raise NotFound("A payer's name has 1 to 256 letters.")
     tx.rates.hold()
     _check_tier(tx, tier)
     was = tx.payers.lock(name)

@@ -111,3 +111,11 @@ def test_an_entry_written_during_the_check_is_no_violation(store: Store, monkeyp
         yield from read()
     monkeypatch.setattr(store.anchors, "read", read_late)
     assert [finding for finding in findings(store) if finding.violations] == []
+
+
+def test_a_full_disk_after_the_commit_is_told_not_raised(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.anchors.path = store.anchors.path / "not" / "a" / "folder"
+    store.anchors.path.parents[2].parent.mkdir(parents=True, exist_ok=True)
+    store.anchors.path.parents[2].write_text("")
+    write(store, 1)
+    assert "could not be written" in caplog.text

@@ -96,6 +96,13 @@ def test_a_card_from_a_file(corehours: Corehours, golden: str, tmp_path: Path) -
     assert refused.returncode == 1 and "is not after that of mu-v2" in refused.stderr
 
 
+def test_an_empty_installation_keeps_its_promises(corehours: Corehours) -> None:
+    assert answer(corehours, "check")["ok"]
+    assert (answer(corehours, "usage"), answer(corehours, "receipts", "list")) == ([], [])
+    refused = corehours("accounts", "set-tier", "", "gov")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+
+
 def test_a_broken_promise_is_reported(corehours: Corehours, golden: str, store: Any) -> None:
     """Somebody switches the guards off and takes a satang: check says where, and exits 1."""
     import sqlalchemy as sa
