@@ -9,7 +9,7 @@ from dashboard.job_table import shown
 from engine.errors import DomainError
 from engine.explain import ROUNDING_WORDS, Run, why
 from engine.money import amount_text
-from engine.users import Person
+from engine.users import Action, Person
 
 FOUR = 4
 KEPT = ("run_key", "cluster", "job_id", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state",
@@ -45,7 +45,8 @@ def explain_cost(person: Person, run_key: str) -> None:
         st.dataframe(tables.harmless(_record(run)), hide_index=True, height=280, key="record",
                      row_height=tables.ROW_HEIGHT, column_config={
             "field": st.column_config.TextColumn("Column", width=190), "value": st.column_config.TextColumn("Value", width=480)})
-    if live and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
+    opens = live and (person.payer == run.payer or person.may(Action.SEE_ALL))
+    if live and opens and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
         st.switch_page(navigation.page_of("receipt"), query_params={"id": live.number})
 
 
