@@ -17,6 +17,7 @@ from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import KEEPING, turn
 from engine.errors import DomainError
 from engine.ports import Progress
+from engine.rates import RateCard
 from engine.revisions import decide, facts, one_row_a_run
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
@@ -82,9 +83,9 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     told = one_row_a_run(batch.usage)
     tx.usage.take_turn()
     new, known = _decided(tx, told)
-    _make_payers(tx, [new, known])
-    _add(tx, new, run_id, progress)
-    _revise(tx, known, run_id)
+    tiers = _payers(tx, [new, known])               # held before any run, as receipts do
+    _add(tx, new, tiers, run_id, progress)
+    _revise(tx, known, tiers, run_id)
     changed = len(known.filter(verdict="changed"))
     kept = Kept(run_id, batch.source, batch.lines, len(told), len(new), changed, len(told) - len(new) - changed, batch.notes)
     _close(tx, batch, kept, told)
@@ -98,16 +99,18 @@ def _decided(tx: PostgresTransaction, told: pl.DataFrame) -> tuple[pl.DataFrame,
     return decide(told, *tx.usage.matches(told))
 
 
-def _make_payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> None:
+def _payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Payers (made where they are new) with their tier, which stays as it is until the transaction ends."""
     names = pl.concat([frame["user_name"].unique() for frame in frames]).unique().to_list()
     tx.payers.ensure(names, tx.settings.default_tier)
+    return tx.usage.tiers(names)
 
 
-def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Progress) -> None:
+def _add(tx: PostgresTransaction, new: pl.DataFrame, tiers: pl.DataFrame, run_id: int, progress: Progress) -> None:
     """Price and write new runs slice by slice; the copy of a large batch is made ready while Postgres takes the rows."""
     if new.is_empty():
         return
-    tiers, book = tx.usage.tiers(new["user_name"].unique().to_list()), tx.rates.book()
+    book = tx.rates.book()
     tx.lake.open()
 
     def priced() -> Iterator[pl.DataFrame]:
@@ -119,7 +122,7 @@ def _add(tx: PostgresTransaction, new: pl.DataFrame, run_id: int, progress: Prog
     tx.usage.add(priced(), len(new), run_id, lambda done: progress(done / len(new)))
 
 
-def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> None:
+def _revise(tx: PostgresTransaction, known: pl.DataFrame, tiers: pl.DataFrame, run_id: int) -> None:
     """Write what corrects a stored run; its old facts are taken back and its new ones added."""
     adopted = known.filter(verdict="adopts")
     if not adopted.is_empty():
@@ -129,14 +132,13 @@ def _revise(tx: PostgresTransaction, known: pl.DataFrame, run_id: int) -> None:
     if better.is_empty():
         return
     stored = tx.usage.lock(better["id"].to_list())
-    priced = _priced_again(tx, better, stored)
+    priced = _priced_again(better, stored, tiers, tx.rates.book())
     tx.usage.revise(priced, run_id)
     tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
 
 
-def _priced_again(tx: PostgresTransaction, better: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
     """Runs on a receipt keep payer, tier and card; the others are priced by their payer's tier of now."""
-    book, tiers = tx.rates.book(), tx.usage.tiers(better["user_name"].unique().to_list())
     rows = better.with_columns(step=pl.col("verdict").eq("changed").cast(pl.Int32)).drop("run_key").join(
         stored.select("id", "run_key", "payer", "tier", "rate_card", "billed_micro"), on="id")
     free = price(rows.filter(pl.col("billed_micro").is_null()).drop("payer", "tier", "rate_card"), tiers, book)
