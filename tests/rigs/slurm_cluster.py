@@ -260,15 +260,28 @@ def _write(cluster: Cluster) -> None:
     (folder / "etc/cgroup.conf").write_text("CgroupAutomount=no\nConstrainCores=no\n")
 
 
+def _make_database(cluster: Cluster, tries: int = 3) -> None:
+    """MariaDB's own set-up, which fails now and then on a loaded machine; what it said is shown when it does not end well."""
+    data = cluster.folder / "mysql"
+    for _ in range(tries):
+        made = subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root",
+                               "--auth-root-authentication-method=normal", "--skip-test-db"],
+                              env=cluster.env, check=False, capture_output=True, text=True)
+        if made.returncode == 0:
+            return
+        shutil.rmtree(data)
+        data.mkdir()
+        time.sleep(1)
+    raise RuntimeError(f"mariadb-install-db failed {tries} times: {(made.stdout + made.stderr)[-2000:]}")
+
+
 def _start(cluster: Cluster) -> None:
     """Each daemon as soon as the one it needs answers."""
     folder, ports = cluster.folder, cluster.ports
     cluster.spawn("munged", "--foreground", "--force", f"--key-file={folder}/munge/key", f"--socket={folder}/munge/sock",
                   f"--pid-file={folder}/run/munged.pid", f"--log-file={folder}/log/munged.log",
                   f"--seed-file={folder}/munge/seed")
-    subprocess.run(["mariadb-install-db", "--no-defaults", f"--datadir={folder}/mysql", "--user=root",
-                    "--auth-root-authentication-method=normal", "--skip-test-db"],
-                   env=cluster.env, check=True, capture_output=True)
+    _make_database(cluster)
     cluster.spawn("mariadbd", "--no-defaults", "--user=root", f"--datadir={folder}/mysql", f"--socket={folder}/run/mysql.sock",
                   "--bind-address=127.0.0.1", f"--port={ports[0]}", f"--pid-file={folder}/run/mariadbd.pid",
                   "--skip-name-resolve", "--innodb-buffer-pool-size=64M",
