@@ -1,4 +1,4 @@
-"""Frames in and out of Postgres: a query's rows as a polars frame, a frame's rows into a table by COPY."""
+"""A query's rows as a polars frame, for the sizes that people read; bulk goes through COPY (bulk.py)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,3 @@ def frame(connection: sa.Connection, sql: str, schema: Mapping[str, pl.DataType]
     """The rows of `sql` as a frame of `schema`, columns in its order."""
     rows = connection.execute(sa.text(sql), values).all()
     return pl.DataFrame([tuple(row) for row in rows], schema=dict(schema), orient="row")
-
-
-def copy_into(connection: sa.Connection, table: str, rows: pl.DataFrame) -> None:
-    """Append `rows` to `table`, whose columns are named like the frame's; one COPY, all or nothing."""
-    columns = ", ".join(f'"{name}"' for name in rows.columns)
-    cursor = connection.connection.cursor()
-    with cursor.copy(f'copy "{table}" ({columns}) from stdin with (format csv)') as copy:
-        copy.write(rows.write_csv(include_header=False, quote_style="necessary").encode())

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from data.postgres.frames import copy_into, frame
+from data.postgres.bulk import copy_in
+from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
 from engine.receipts import AMOUNTS, OPEN_SCHEMA, Receipt, ReceiptStatus
 
@@ -79,7 +80,7 @@ class ReceiptShelf(Shelf):
             series=series, year=year, sequence=sequence,
             **{name: getattr(receipt, name) for name in Receipt.__slots__ if name not in ("status", "paid_at")})
         columns = ["usage_id", "revision", "kind", "run_key", "rate_card", "policy", *AMOUNTS]
-        copy_into(self.connection, "receipt_line", lines.select(pl.lit(receipt.id).alias("receipt_id"), *columns))
+        copy_in(self.connection, "receipt_line", lines.select(pl.lit(receipt.id).alias("receipt_id"), *columns))
         self.execute("update usage_record u set billed_micro = coalesce(u.billed_micro, 0) + l.cost_micro"
                      " from receipt_line l where l.receipt_id = :id and u.id = l.usage_id", id=receipt.id)
         self._log(receipt.id, None, ReceiptStatus.PENDING, receipt.issued_by, "", receipt.issued_at)
