@@ -9,25 +9,26 @@ import json
 import sys
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from bench.measure import Measured
+from bench.rows import digest
 from commands.installation import installation
 from data.analytics import lake
+from data.postgres.bulk import as_columns, copy_out
+from engine.revisions import STORED_SCHEMA
 from ingest.keep import keep
 from ingest.sources.file import read_file
 
 
 def main(path: Path, postmaster: int) -> str:
-    """Measure one ingestion; afterwards (not measured) both stores are compared."""
+    """Measure one ingestion; afterwards (not measured) both stores are compared, and what is kept is told as a digest."""
     with installation() as store:
         with Measured(postmaster) as measured:
             kept = keep(store, read_file(path))
         figures = measured.figures
         differences = lake.verify(store)
         with store.engine.connect() as connection:
-            cost = connection.execute(sa.text("select sum(cost_micro)::bigint from usage_record")).scalar_one()
-        return json.dumps({**figures, "new": kept.new, "cost_micro": cost, "notes": [*kept.notes, *differences]})
+            rows = copy_out(connection, f"select {as_columns(STORED_SCHEMA)} from usage_record u", STORED_SCHEMA)
+        return json.dumps({**figures, **digest(rows), "notes": [*kept.notes, *differences]})
 
 
 if __name__ == "__main__":
