@@ -33,7 +33,11 @@ _SUMS = {"step_ms": pl.Int64(), "step_kib_s": pl.Int64(), "bad_step": pl.Int64()
 
 @dataclass(slots=True)
 class UsageBuilder:
-    """Takes raw frames in the order of their lines; `finish` gives the usage frame."""
+    """Takes raw frames in the order of their lines and gives a usage frame for each.
+
+    Rows of one job number stand together: its runs, and steps after the run they are of. The last number of a frame waits
+    for the next frame, so that frames may be cut anywhere.
+    """
 
     cluster: str = ""                                    # for rows that name none
     lines: int = 0
@@ -41,20 +45,53 @@ class UsageBuilder:
     notes: list[str] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)    # line → reason, text not fetched yet
     bad_count: int = 0
-    _jobs: list[pl.DataFrame] = field(default_factory=list)
-    _steps: list[pl.DataFrame] = field(default_factory=list)
+    _broken: list[tuple[int, str]] = field(default_factory=list)
+    _waiting: pl.DataFrame | None = None
+    _has_steps: bool = False
+    _hidden: int = 0
 
-    def add(self, raw: pl.DataFrame) -> None:
-        """Type the rows of one raw frame; what cannot be read goes to `bad`."""
+    def add(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """Usage of the jobs whose last row has surely been seen; what cannot be read goes to `bad`."""
         self.lines += len(raw)
-        raw = raw.with_columns(pl.lit("").alias(name) for name in READ if name not in raw.columns)
-        raw = raw.with_columns(pl.col(name).fill_null("") for name in READ)
-        raw = raw.with_columns(_id=pl.when(pl.col("JobIDRaw") != "").then("JobIDRaw").otherwise("JobID"))
-        is_step = raw["_id"].str.contains(".", literal=True)
-        if is_step.any():
-            self._steps.append(self._typed_steps(raw.filter(is_step)))
-            raw = raw.filter(~is_step)
-        self._jobs.append(self._typed(raw))
+        raw = _whole_rows(raw)
+        if self._waiting is not None:
+            raw = pl.concat([self._waiting, raw])
+        numbers = _job_numbers(raw)
+        others = (numbers != numbers[-1]).arg_true() if len(raw) else []
+        cut = others[-1] + 1 if len(others) else 0
+        self._waiting = raw.slice(cut)
+        return self._usage(raw.slice(0, cut))
+
+    def broken(self, line: int, raw_id: str) -> None:
+        """A job row that could not even be taken apart: the steps after it are not those of an earlier run."""
+        self._broken.append((line, raw_id))
+
+    def finish(self, texts: Texts) -> pl.DataFrame:
+        """Usage of the jobs that waited. `texts` gives the text of lines, for the rejections."""
+        last = self._usage(self._waiting) if self._waiting is not None else empty_usage()
+        if self._hidden and not self._has_steps:
+            self.notes.append(f"{_count(self._hidden, 'run')} without steps and with TotalCPU 0: sacct -X hides it; "
+                              "ask without -X to bill CPU by use.")
+        self._explain(texts)
+        return last
+
+    def _usage(self, raw: pl.DataFrame) -> pl.DataFrame:
+        """The frame of USAGE_SCHEMA of rows that need no others."""
+        if raw.is_empty():
+            return empty_usage()
+        is_step = raw["_step"]
+        rows = raw.filter(~is_step) if is_step.any() else raw
+        jobs = self._typed(rows)
+        if len(rows) < len(raw):
+            self._has_steps = True
+            group = _job_numbers(raw).rle_id().alias("group")
+            steps = self._typed_steps(raw.filter(is_step)).with_columns(group.filter(is_step))
+            jobs = self._with_steps(jobs.with_columns(group.filter(~is_step)), steps).drop("group")
+        else:
+            jobs = jobs.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _SUMS.items())
+        jobs = self._good(jobs)
+        self._hidden += jobs.select(_no_cpu_seen().sum()).item()
+        return _usage(jobs)
 
     def _typed(self, raw: pl.DataFrame) -> pl.DataFrame:
         raw = _with_old_columns(raw)
@@ -77,59 +114,29 @@ class UsageBuilder:
             if len(self.bad) < MOST_REJECTIONS:
                 self.bad.setdefault(line, reason)
 
-    def broken(self, line: int, raw_id: str) -> None:
-        """A job row that could not even be taken apart: the steps after it are not those of an earlier run."""
-        row = {"line": line, "key": raw_id, "bad": True}
-        self._jobs.append(pl.DataFrame([row], schema=_JOB))
-
-    def finish(self, texts: Texts) -> pl.DataFrame:
-        """The usage frame. `texts` gives the text of lines, for the rejections."""
-        has_steps, sums = bool(self._steps), self._sums()
-        frames = [empty_usage()]
-        hidden = 0
-        while self._jobs:                                # one by one, so that they need not lie in memory twice
-            jobs = self._good(self._jobs.pop(0), sums)
-            hidden += len(jobs.filter(_no_cpu_seen()))
-            frames.append(_usage(jobs))
-        if hidden and not has_steps:
-            self.notes.append(f"{_count(hidden, 'run')} without steps and with TotalCPU 0: sacct -X hides it; "
-                              "ask without -X to bill CPU by use.")
-        self._explain(texts)
-        return self._without_repeats(pl.concat(frames))
-
-    def _sums(self) -> pl.DataFrame:
-        """By run (the line of its job) what its steps add up to; steps without a job are set aside."""
-        if not self._steps:
-            return pl.DataFrame(schema={"run": pl.Int64(), **_SUMS})
-        steps = pl.concat(self._steps).sort("line")
-        self._steps.clear()
-        runs = pl.concat([jobs.select("line", "key", run="line") for jobs in self._jobs]).sort("line")
-        owned = steps.join_asof(runs, on="line", by="key", strategy="backward", check_sortedness=False)
-        lost = owned.filter(pl.col("run").is_null() & ~pl.col("bad"))
+    def _with_steps(self, jobs: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
+        """Jobs with the sums of their steps (_SUMS; null without steps); steps without a job are set aside."""
+        broken = pl.DataFrame(self._broken, schema={"run": pl.Int64(), "key": pl.String()}, orient="row")
+        known = jobs.select(pl.col("line").alias("run"), "key", "group")
+        runs = pl.concat([known, broken], how="diagonal").sort("run")
+        owned = steps.sort("line").join_asof(runs, left_on="line", right_on="run", by="key", strategy="backward", suffix="_job",
+                                             check_sortedness=False)
+        far = pl.col("run").is_null() | (pl.col("group") != pl.col("group_job")).fill_null(False)
+        lost = owned.filter(far & ~pl.col("bad"))
         self._set_aside((line, "its job does not stand before it") for line in lost["line"])
-        return _sums(owned.filter(pl.col("run").is_not_null()))
+        sums = _sums(owned.filter(~far))
+        return jobs.join(sums, left_on="line", right_on="run", how="left", maintain_order="left")
 
-    def _good(self, jobs: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFrame:
-        """The jobs that can be read, steps included, with the columns of _SUMS (null without steps)."""
+    def _good(self, jobs: pl.DataFrame) -> pl.DataFrame:
+        """The jobs that can be read, steps included."""
         if jobs["bad"].any():
             jobs = jobs.filter(~pl.col("bad"))
-        jobs = jobs.join(sums, left_on="line", right_on="run", how="left", maintain_order="left")
-        spoilt = jobs.filter(pl.col("bad_step").is_not_null())
-        self._set_aside((line, f"its step at line {step} cannot be read")
-                        for line, step in spoilt.select("line", "bad_step").iter_rows())
-        unknown = jobs.filter(pl.col("bad_step").is_null() & _no_cpu_figure())
-        self._set_aside((line, "TotalCPU: is empty although the job ran") for line in unknown["line"])
-        return jobs.filter(pl.col("bad_step").is_null() & ~_no_cpu_figure()) if len(spoilt) + len(unknown) else jobs
-
-    def _without_repeats(self, usage: pl.DataFrame) -> pl.DataFrame:
-        """Each run once: of several rows with one key the last one, which is the newest."""
-        if usage["run_key"].hash().n_unique() == len(usage):        # far cheaper than making them unique
-            return usage
-        once = usage.unique("run_key", keep="last", maintain_order=True)
-        if len(once) < len(usage):
-            repeats = _count(len(usage) - len(once), "row")
-            self.notes.append(f"{repeats} repeated by a later row of the same run; the last one was taken.")
-        return once
+        doubtful = jobs.filter(pl.col("bad_step").is_not_null() | _no_cpu_figure())
+        if doubtful.is_empty():
+            return jobs
+        self._set_aside((line, "TotalCPU: is empty although the job ran" if step is None else f"its step at line {step} cannot be read")
+                        for line, step in doubtful.select("line", "bad_step").iter_rows())
+        return jobs.filter(pl.col("bad_step").is_null() & ~_no_cpu_figure())
 
     def _explain(self, texts: Texts) -> None:
         if self.bad_count > len(self.bad):
@@ -137,6 +144,20 @@ class UsageBuilder:
         found = texts(sorted(self.bad)) if self.bad else {}
         self.rejected += [Rejection(line, why, found.get(line, "")[:2000]) for line, why in self.bad.items()]
         self.rejected.sort(key=lambda one: one.line)
+
+
+def _job_numbers(raw: pl.DataFrame) -> pl.Series:
+    """The job each row is of: its id without the step."""
+    return raw["_id"].str.split(".").list.first() if raw["_step"].any() else raw["_id"]
+
+
+def _whole_rows(raw: pl.DataFrame) -> pl.DataFrame:
+    """Every column of READ, none null, and `_id` and `_step`: which job or step a row is of."""
+    absent = [pl.lit("").alias(name) for name in READ if name not in raw.columns]
+    holes = [pl.col(name).fill_null("") for name in READ if name in raw.columns and raw[name].null_count()]
+    raw = raw.with_columns(*absent, *holes).select("line", *READ)
+    return raw.with_columns(_id=pl.when(pl.col("JobIDRaw") != "").then("JobIDRaw").otherwise("JobID")).with_columns(
+        _step=pl.col("_id").str.contains(".", literal=True))
 
 
 def _with_old_columns(raw: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar
 
 import polars as pl
@@ -191,7 +192,7 @@ def rss_column(texts: pl.Series) -> pl.Series:
 def tres_column(texts: pl.Series) -> pl.DataFrame:
     """Columns cpus, gpus, mem_mib (Int64) and text (String); all null where `tres` refuses. Each distinct text once."""
     distinct = texts.drop_nulls().unique()
-    read = [_or_none(tres, text) for text in distinct]
+    read = [_tres_or_none(text) for text in distinct]
     known = pl.DataFrame({
         "source": distinct,
         "cpus": pl.Series([one and one.cpus for one in read], dtype=pl.Int64),
@@ -201,6 +202,11 @@ def tres_column(texts: pl.Series) -> pl.DataFrame:
     }, schema_overrides={"source": pl.String})
     rows = texts.alias("source").to_frame()
     return rows.join(known, on="source", how="left", maintain_order="left").select("cpus", "gpus", "mem_mib", "text")
+
+
+@lru_cache(maxsize=1 << 15)
+def _tres_or_none(text: str) -> Tres | None:
+    return _or_none(tres, text)
 
 
 def state_column(texts: pl.Series) -> pl.Series:

@@ -6,6 +6,7 @@ was rejected with a reason. Knows nothing of prices.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -93,16 +94,24 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class UsageBatch:
-    """What one reading of one source gave: a frame of USAGE_SCHEMA, what was rejected, and remarks for people."""
+    """What one reading of one source gave: frames of USAGE_SCHEMA, what was rejected, and remarks for people.
+
+    A run stands in one of the frames only; they may be gone through more than once.
+    """
 
     source: str                             # slurmrestd, sacct, file
     origin: str                             # address, command line or file name
     lines: int                              # data lines (or JSON job records) read, header not counted
-    usage: pl.DataFrame
+    frames: Iterable[pl.DataFrame]
     rejected: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
     window: tuple[int, int] | None = None   # Unix seconds [from, to) the source was asked for; None for a file
     skipped: tuple[str, ...] = field(default=())  # sources asked before this one, and why they did not answer
+
+    @property
+    def usage(self) -> pl.DataFrame:
+        """All of it in one frame: for batches that are known to be small."""
+        return pl.concat([empty_usage(), *self.frames])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ commit, and when it cannot be written the batch stands all the same and a later 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -18,9 +18,12 @@ from data.postgres.turns import KEEPING, turn
 from engine.errors import DomainError
 from engine.ports import Progress
 from engine.rates import RateCard
-from engine.revisions import decide, facts, one_row_a_run
+from engine.revisions import decide, facts
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
+from ingest.survey import Survey, each_run_once, in_heaps, survey
+
+HEAP = 200_000                  # runs compared with what is stored at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,61 +83,76 @@ def refuse(store: Store, source: str, origin: str, reason: str, window: tuple[in
 
 
 def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Progress) -> Kept:
-    told = one_row_a_run(batch.usage)
+    told = each_run_once(batch.frames)
+    seen = survey(told)
     tx.usage.take_turn()
-    new, known = _decided(tx, told)
-    tiers = _payers(tx, [new, known])               # held before any run, as receipts do
-    _add(tx, new, tiers, run_id, progress)
-    _revise(tx, known, tiers, run_id)
-    changed = len(known.filter(verdict="changed"))
-    kept = Kept(run_id, batch.source, batch.lines, len(told), len(new), changed, len(told) - len(new) - changed, batch.notes)
-    _close(tx, batch, kept, told)
+    tiers = _payers(tx, seen.users)                 # held before any run, as receipts do
+    work = _Work(tx, run_id, tiers, tx.rates.book(), lambda done: progress(done / seen.runs))
+    new, changed = work.first(told, seen.runs) if tx.usage.is_empty() else work.again(told)
+    kept = Kept(run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
+    _close(tx, batch, kept, seen)
     return kept
 
 
-def _decided(tx: PostgresTransaction, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Runs nobody knew, and runs that say more than what is stored (with `id` and `verdict`)."""
-    if told.is_empty() or tx.usage.is_empty():
-        return told, told.clear().with_columns(id=pl.lit(0, pl.Int64), verdict=pl.lit(""))
-    return decide(told, *tx.usage.matches(told))
-
-
-def _payers(tx: PostgresTransaction, frames: list[pl.DataFrame]) -> pl.DataFrame:
+def _payers(tx: PostgresTransaction, names: list[str]) -> pl.DataFrame:
     """Payers (made where they are new) with their tier, which stays as it is until the transaction ends."""
-    names = pl.concat([frame["user_name"].unique() for frame in frames]).unique().to_list()
     tx.payers.ensure(names, tx.settings.default_tier)
     return tx.usage.tiers(names)
 
 
-def _add(tx: PostgresTransaction, new: pl.DataFrame, tiers: pl.DataFrame, run_id: int, progress: Progress) -> None:
-    """Price and write new runs slice by slice; the copy of a large batch is made ready while Postgres takes the rows."""
-    if new.is_empty():
-        return
-    book = tx.rates.book()
-    tx.lake.open()
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Writing one batch: by whom its runs are paid, at which rates, and who is told how many runs are done."""
 
-    def priced() -> Iterator[pl.DataFrame]:
-        for start in range(0, len(new), SLICE):
-            part = price(new.slice(start, SLICE), tiers, book)
-            tx.lake.add(facts(part))
-            yield part
+    tx: PostgresTransaction
+    run_id: int
+    tiers: pl.DataFrame
+    book: list[RateCard]
+    told: Callable[[int], None]
 
-    tx.usage.add(priced(), len(new), run_id, lambda done: progress(done / len(new)))
+    def first(self, frames: Iterable[pl.DataFrame], count: int) -> tuple[int, int]:
+        """Write runs into an empty table: all are new."""
+        self._add(frames, count, self.told)
+        return count, 0
 
+    def again(self, frames: Iterable[pl.DataFrame]) -> tuple[int, int]:
+        """Write what the table does not know yet; how many runs were new, and how many corrected."""
+        done = added = changed = 0
+        for frame in in_heaps(frames, HEAP):
+            new, known = decide(frame, *self.tx.usage.matches(frame))
+            self._add([new], len(new))
+            self._revise(known)
+            added, changed, done = added + len(new), changed + len(known.filter(verdict="changed")), done + len(frame)
+            self.told(done)
+        return added, changed
 
-def _revise(tx: PostgresTransaction, known: pl.DataFrame, tiers: pl.DataFrame, run_id: int) -> None:
-    """Write what corrects a stored run; its old facts are taken back and its new ones added."""
-    adopted = known.filter(verdict="adopts")
-    if not adopted.is_empty():
-        tx.usage.lock(adopted["id"].to_list())
-        tx.usage.adopt(adopted)
-    better = known.filter(pl.col("verdict").is_in(["changed", "refreshed"]))
-    if better.is_empty():
-        return
-    stored = tx.usage.lock(better["id"].to_list())
-    priced = _priced_again(better, stored, tiers, tx.rates.book())
-    tx.usage.revise(priced, run_id)
-    tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
+    def _add(self, frames: Iterable[pl.DataFrame], count: int, told: Callable[[int], None] = lambda _: None) -> None:
+        """Price and write new runs slice by slice; the analytics copy is made ready while Postgres takes the rows."""
+        if count:
+            self.tx.lake.open()
+            self.tx.usage.add(self._priced(frames), count, self.run_id, told)
+
+    def _priced(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        for frame in frames:
+            for start in range(0, len(frame), SLICE):
+                part = price(frame.slice(start, SLICE), self.tiers, self.book)
+                self.tx.lake.add(facts(part))
+                yield part
+
+    def _revise(self, known: pl.DataFrame) -> None:
+        """Write what corrects a stored run; its old facts are taken back and its new ones added."""
+        tx = self.tx
+        adopted = known.filter(verdict="adopts")
+        if not adopted.is_empty():
+            tx.usage.lock(adopted["id"].to_list())
+            tx.usage.adopt(adopted)
+        better = known.filter(pl.col("verdict").is_in(["changed", "refreshed"]))
+        if better.is_empty():
+            return
+        stored = tx.usage.lock(better["id"].to_list())
+        priced = _priced_again(better, stored, self.tiers, self.book)
+        tx.usage.revise(priced, self.run_id)
+        tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
 
 
 def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
@@ -146,21 +164,19 @@ def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFram
     return pl.concat([free, held.select(free.columns)]).sort("run_key")
 
 
-def _close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, told: pl.DataFrame) -> None:
-    clusters = told["cluster"].unique().to_list()
+def _close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, seen: Survey) -> None:
     tx.runs.reject(kept.run_id, batch.rejected)
     tx.runs.resolve(kept.run_id)
     counts = Counts(kept.lines, kept.jobs, kept.new, kept.changed, kept.unchanged, len(batch.rejected))
-    tx.runs.taken(kept.run_id, clusters, counts, batch.notes, batch.skipped)
-    tx.runs.move_watermark(kept.run_id, batch.source, _complete_to(tx, batch, told), batch.window and batch.window[0])
+    tx.runs.taken(kept.run_id, list(seen.ends), counts, batch.notes, batch.skipped)
+    tx.runs.move_watermark(kept.run_id, batch.source, _complete_to(tx, batch, seen), batch.window and batch.window[0])
 
 
-def _complete_to(tx: PostgresTransaction, batch: UsageBatch, told: pl.DataFrame) -> dict[str, int]:
+def _complete_to(tx: PostgresTransaction, batch: UsageBatch, seen: Survey) -> dict[str, int]:
     """By cluster: the end of the window that was asked for; of a file, which names none, the latest end in it."""
     if batch.window is None:
-        ends = told.filter(pl.col("ended")).group_by("cluster").agg(pl.col("end_at").max())
-        return dict(ends.iter_rows())
-    clusters = set(told["cluster"].unique()) | ({tx.settings.slurm_cluster} - {""})
+        return {cluster: end for cluster, end in seen.ends.items() if end is not None}
+    clusters = set(seen.ends) | ({tx.settings.slurm_cluster} - {""})
     if not clusters and len(known := tx.runs.watermarks()) == 1:
         clusters = set(known)
     return dict.fromkeys(clusters, batch.window[1])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+import polars as pl
+
 from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import INGESTING, turn_if_free
 from engine.errors import BatchRefused
@@ -16,6 +18,7 @@ from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
 from ingest.chain import configured
 from ingest.keep import Kept, keep, refuse
+from ingest.spool import Spool
 
 log = logging.getLogger("ingest")
 
@@ -69,7 +72,11 @@ def due(tx: PostgresTransaction) -> tuple[int, int]:
 
 def _told_in_utc(batch: UsageBatch) -> UsageBatch:
     """Remarks on runs submitted after the window: their times are then likely of another zone."""
-    if batch.window is None or not (late := len(batch.usage.filter(batch.usage["submit_at"] > batch.window[1] + HOUR // 6))):
+    if batch.window is None:
+        return batch
+    last = batch.window[1] + HOUR // 6
+    late = sum((frame["submit_at"] > last).sum() for frame in batch.frames)
+    if not late:
         return batch
     note = f"{late} runs were submitted after the asked time: does the command that is asked set TZ=UTC?"
     return replace(batch, notes=(*batch.notes, note))
@@ -79,8 +86,8 @@ def _within(batch: UsageBatch, window: tuple[int, int] | None) -> UsageBatch:
     """Of a file, the runs that were there in the window, as sacct chooses them."""
     if window is None:
         return batch
-    usage = batch.usage.filter((batch.usage["submit_at"] < window[1])
-                               & (batch.usage["end_at"].fill_null(window[1]) >= window[0]))
-    left = len(batch.usage) - len(usage)
+    there = (pl.col("submit_at") < window[1]) & (pl.col("end_at").fill_null(window[1]) >= window[0])
+    frames = Spool.of(frame.filter(there) for frame in batch.frames)
+    left = sum(map(len, batch.frames)) - sum(map(len, frames))
     notes = (f"{left} runs outside the asked time left out.",) if left else ()
-    return replace(batch, usage=usage, notes=batch.notes + notes)
+    return replace(batch, frames=frames, notes=batch.notes + notes)

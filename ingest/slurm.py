@@ -15,6 +15,7 @@ from engine.ports import Progress
 from engine.slurm_text import TextReader
 from engine.slurm_usage import UsageBuilder
 from engine.usage import UsageBatch
+from ingest.once import Once
 
 BLOCK = 16 << 20
 BOM = b"\xef\xbb\xbf"
@@ -45,26 +46,34 @@ def read_material(material: Material, progress: Progress) -> UsageBatch:
 
 
 def _read_text(material: Material, progress: Progress) -> UsageBatch:
-    builder = UsageBuilder(material.cluster)
+    builder, once = UsageBuilder(material.cluster), Once()
     with material.open() as stream:
         header, crlf = _header(stream, material)
         reader = TextReader(header, material.where, crlf)
-        for raw in _ahead(_frames(reader, stream)):
-            builder.add(raw)
+        for usage in _usage(reader, stream, builder):
+            once.append(usage)
             if material.size:
                 progress(min(stream.tell() / material.size, 1.0))
-    for line, raw_id in reader.broken:
-        builder.broken(line, raw_id)
     if builder.lines + len(reader.rejected) == 0:
         reader.notes.append("There is a header and no row.")
-    usage = builder.finish(lambda lines: _texts(material, lines, reader.texts))
+    once.append(builder.finish(lambda lines: _texts(material, lines, reader.texts)))
     if reader.joined:
         what = "1 row" if reader.joined == 1 else f"{reader.joined} rows"
         reader.notes.append(f"{what} broken by a separator or a newline inside a name put together again.")
     return UsageBatch(
-        source=material.source, origin=material.origin, lines=builder.lines + len(reader.rejected), usage=usage,
+        source=material.source, origin=material.origin, lines=builder.lines + len(reader.rejected), frames=once.frames(),
         rejected=tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line)),
-        notes=(*reader.notes, *builder.notes))
+        notes=(*reader.notes, *builder.notes, *once.notes))
+
+
+def _usage(reader: TextReader, stream: IO[bytes], builder: UsageBuilder) -> Iterator[pl.DataFrame]:
+    """Usage frames, block by block; lines that could not be taken apart are told to `builder` before what follows them."""
+    known = 0
+    for raw in _ahead(_frames(reader, stream)):
+        for line, raw_id in reader.broken[known:]:
+            builder.broken(line, raw_id)
+            known += 1
+        yield builder.add(raw)
 
 
 def _frames(reader: TextReader, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
@@ -123,8 +132,10 @@ def json_batch(document: dict[str, object], material: Material, progress: Progre
     assert isinstance(jobs, list)
     builder = UsageBuilder(material.cluster)
     raw, strange = slurm_json.raw_rows(jobs)
-    builder.add(raw)
+    once = Once()
+    once.append(builder.add(raw))
+    once.append(builder.finish(lambda lines: {line: slurm_json.job_text(jobs[line - 1]) for line in lines}))
     progress(1.0)
-    usage = builder.finish(lambda lines: {line: slurm_json.job_text(jobs[line - 1]) for line in lines})
-    return UsageBatch(source=material.source, origin=material.origin, lines=len(jobs), usage=usage,
-                      rejected=tuple(sorted([*strange, *builder.rejected], key=lambda one: one.line)), notes=tuple(builder.notes))
+    return UsageBatch(source=material.source, origin=material.origin, lines=len(jobs), frames=once.frames(),
+                      rejected=tuple(sorted([*strange, *builder.rejected], key=lambda one: one.line)),
+                      notes=(*builder.notes, *once.notes))

@@ -145,7 +145,7 @@ def _batches(usage: pl.DataFrame, today: datetime) -> Iterator[UsageBatch]:
     for number, window in enumerate(pairwise(edges), 1):
         inside = pl.col("submit_at").is_between(*window, closed="left")
         part = usage.filter(inside if number < parts else pl.col("submit_at") >= window[0])
-        yield UsageBatch("demo", f"drawn usage, part {number} of {parts}", len(part), part, window=window)
+        yield UsageBatch("demo", f"drawn usage, part {number} of {parts}", len(part), (part,), window=window)
 
 
 def _correction(usage: pl.DataFrame, month: Month, today: datetime) -> UsageBatch:
@@ -154,7 +154,7 @@ def _correction(usage: pl.DataFrame, month: Month, today: datetime) -> UsageBatc
     billed = usage.filter(pl.col("ended"), pl.col("user_name") == REISSUED, pl.col("cpu_used_core_seconds") > 8000,
                           pl.col("end_at").is_between(before - 6 * 86_400, before - 60))
     part = corrected(billed.sort("end_at").tail(2))
-    return UsageBatch("demo", "corrections of the cluster's accounting", len(part), part, window=(before, int(today.timestamp())))
+    return UsageBatch("demo", "corrections of the cluster's accounting", len(part), (part,), window=(before, int(today.timestamp())))
 
 
 def _bill(store: Store, month: Month, by: Person, today: datetime) -> None:

@@ -23,7 +23,7 @@ AUDITOR = Person(4, "aud", Role.AUDITOR, "aud")
 
 def keep_runs(store: Store, *runs: dict[str, object]) -> Kept:
     """Runs as one batch from a file."""
-    return keep(store, UsageBatch(source="file", origin="example", lines=len(runs), usage=frame(*runs)))
+    return keep(store, UsageBatch(source="file", origin="example", lines=len(runs), frames=(frame(*runs),)))
 
 
 def bill(store: Store, payer: str = "alice", before: datetime = LATER) -> Receipt:

@@ -18,7 +18,7 @@ from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import BatchRefused
 from engine.ports import Progress, UsageSource
-from engine.usage import UsageBatch, empty_usage
+from engine.usage import UsageBatch
 from ingest import run
 from ingest.__main__ import seconds
 from ingest.chain import Chain, configured
@@ -47,7 +47,7 @@ class Told:
 
 def batch(source: str = "slurmrestd") -> UsageBatch:
     usage = FileSource(SAMPLES / "slurm-22.05/sacct-D-P.txt").read(None, lambda _: None).usage
-    return UsageBatch(source, "http://head:6820", len(usage), usage)
+    return UsageBatch(source, "http://head:6820", len(usage), (usage,))
 
 
 def runs(store: Store) -> list[tuple[object, ...]]:
@@ -129,7 +129,7 @@ def test_a_quiet_time_moves_the_watermark(store: Store, chain: list[UsageSource]
     chain.append(told)
     run_once(store)
     before = store.read(lambda tx: tx.runs.watermarks())["rig"]
-    told.usage = UsageBatch("slurmrestd", "http://head:6820", 0, empty_usage())
+    told.usage = UsageBatch("slurmrestd", "http://head:6820", 0, ())
     with store.engine.begin() as connection:
         connection.execute(sa.text("update ingest_watermark set complete_to = complete_to - interval '1 hour'"))
     run_once(store)

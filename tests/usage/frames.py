@@ -42,4 +42,4 @@ def usage(*rows: dict[str, object]) -> pl.DataFrame:
 
 def batch(*rows: dict[str, object], **more: object) -> UsageBatch:
     """A batch of these rows, as a file would give them."""
-    return UsageBatch(**{"source": "file", "origin": "test.txt", "lines": len(rows), "usage": usage(*rows), **more})
+    return UsageBatch(**{"source": "file", "origin": "test.txt", "lines": len(rows), "frames": (usage(*rows),), **more})

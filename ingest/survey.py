@@ -1,0 +1,60 @@
+"""What a batch holds, gone through once before anything is written: who is in it, from where, and whether a run is told twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from engine.revisions import one_row_a_run
+from engine.usage import empty_usage
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How many runs, of whom, and by cluster when the last ended run of it ended (Unix seconds; None where none has)."""
+
+    runs: int
+    users: list[str]
+    ends: dict[str, int | None]
+
+
+def survey(frames: Iterable[pl.DataFrame]) -> Survey:
+    """Go through usage frames once."""
+    runs, users, ends = 0, set[str](), dict[str, int | None]()
+    for frame in frames:
+        runs += len(frame)
+        users.update(frame["user_name"].unique())
+        last = frame.group_by("cluster").agg(pl.col("end_at").filter("ended").max())
+        for cluster, end in last.iter_rows():
+            ends[cluster] = max((one for one in (end, ends.get(cluster)) if one is not None), default=None)
+    return Survey(runs, sorted(users), ends)
+
+
+def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
+    """The same usage with each run once, whatever names it.
+
+    Where all runs have a SLUID, or none has, the run key says all. Only a batch that repeats keys or mixes both is put
+    together in memory to be sorted out.
+    """
+    hashes, named, runs = [], 0, 0
+    for frame in frames:
+        hashes.append(frame["run_key"].hash())
+        named += frame["sluid"].count()
+        runs += len(frame)
+    if not runs or (named in (0, runs) and pl.concat(hashes).n_unique() == runs):
+        return frames
+    return [one_row_a_run(pl.concat([empty_usage(), *frames]))]
+
+
+def in_heaps(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at least `rows`, but for the last one; none is empty."""
+    heap: list[pl.DataFrame] = []
+    for frame in (frame for frame in frames if len(frame)):
+        heap.append(frame)
+        if sum(map(len, heap)) >= rows:
+            yield pl.concat(heap)
+            heap = []
+    if heap:
+        yield pl.concat(heap)
