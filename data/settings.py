@@ -7,6 +7,7 @@ default can never guard money.
 from __future__ import annotations
 
 import os
+import re
 import secrets as random
 import tempfile
 from functools import lru_cache
@@ -30,6 +31,14 @@ class Settings(BaseSettings):
     home: Path = ROOT / "var"
     database_url: SecretStr | None = Field(None, validation_alias=AliasChoices("DATABASE_URL", "COREHOURS_DATABASE_URL"))
     lake: str = ""                                  # where the analytics Parquet lies; empty: home/lake
+
+    # how an s3:// lake is reached; where one is empty, what Amazon's own tools look for counts
+    s3_endpoint: str = Field("", validation_alias=AliasChoices("COREHOURS_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    s3_region: str = Field("us-east-1", validation_alias=AliasChoices("COREHOURS_S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"))
+    s3_key_id: str = Field("", validation_alias=AliasChoices("COREHOURS_S3_KEY_ID", "AWS_ACCESS_KEY_ID"))
+    s3_secret: SecretStr | None = Field(None, validation_alias=AliasChoices("COREHOURS_S3_SECRET", "AWS_SECRET_ACCESS_KEY"))
+    s3_session_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("COREHOURS_S3_SESSION_TOKEN", "AWS_SESSION_TOKEN"))
 
     site_name: str = "Corehours"
     time_zone: str = "UTC"                          # for words, days and months; instants are UTC everywhere
@@ -68,6 +77,20 @@ class Settings(BaseSettings):
     @classmethod
     def _none_is_empty(cls, value: str) -> str:
         return "" if value == "none" else value
+
+    @field_validator("lake")
+    @classmethod
+    def _folder_or_bucket(cls, value: str) -> str:
+        if "://" in value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/.*)?", value):
+            raise ValueError(f"{value} is neither a folder nor a bucket; a bucket is s3://corehours/lake")
+        return value
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"https?://[^/\s]+/?", value):
+            raise ValueError(f"{value} is no address of an S3 service; one is https://s3.example.org or http://127.0.0.1:9000")
+        return value.rstrip("/")
 
     @field_validator("time_zone")
     @classmethod

@@ -5,15 +5,17 @@ path; nothing is fetched by itself, and the configuration is locked before any q
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 import duckdb
+from pydantic import SecretStr
 
 from data.settings import Settings
 
 SCHEMA = "lake"                 # where the catalog lies in Postgres
 EXTENSIONS = ("ducklake", "postgres_scanner")
+_S3_SMALL = ("set global s3_uploader_max_filesize = '50GB'",        # its ten-thousandth is the buffer of each file that is written
+             "set global s3_uploader_thread_limit = 4")
 
 
 def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -26,7 +28,8 @@ def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
     for name in (*EXTENSIONS, *(["httpfs"] if remote else [])):
         connection.execute(f"load {_quoted(_extension(name))}")
     if remote:
-        connection.execute(_s3_secret())
+        for statement in (_s3_secret(settings), *_S3_SMALL):
+            connection.execute(statement)
     else:
         Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
     connection.execute(f"attach {_quoted('ducklake:postgres:' + url)} as lake (data_path {_quoted(settings.lake_path)},"
@@ -45,15 +48,19 @@ def _extension(name: str) -> str:
     return str(paths[0]) if paths else name
 
 
-def _s3_secret() -> str:
-    """Access to S3 as the usual AWS_* variables say; AWS_ENDPOINT_URL names another service than Amazon's."""
-    told = {"key_id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY", "session_token": "AWS_SESSION_TOKEN",
-            "region": "AWS_REGION"}
-    words = [f"{word} {_quoted(os.environ[name])}" for word, name in told.items() if os.environ.get(name)]
-    if endpoint := os.environ.get("AWS_ENDPOINT_URL", ""):
-        scheme, _, host = endpoint.rpartition("://")
-        words += [f"endpoint {_quoted(host)}", "url_style 'path'", f"use_ssl {scheme != 'http'}"]
+def _s3_secret(settings: Settings) -> str:
+    """Access to S3 as the settings say; an endpoint names another service than Amazon's, whose buckets stand in the path."""
+    told = {"key_id": settings.s3_key_id, "secret": _told(settings.s3_secret), "session_token": _told(settings.s3_session_token),
+            "region": settings.s3_region}
+    words = [f"{word} {_quoted(value)}" for word, value in told.items() if value]
+    if settings.s3_endpoint:
+        scheme, _, host = settings.s3_endpoint.partition("://")
+        words += [f"endpoint {_quoted(host)}", "url_style 'path'", f"use_ssl {scheme == 'https'}"]
     return f"create secret (type s3, {', '.join(words)})"
+
+
+def _told(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _quoted(text: str) -> str:

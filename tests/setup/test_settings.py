@@ -18,6 +18,8 @@ PRODUCTION = {"env": "production", "database_url": "postgresql://x", "audit_key"
     ({"audit_key": ""}, "production needs COREHOURS_AUDIT_KEY"),
     ({"audit_key": "secret"}, "needs at least 16 characters"),
     ({"payment_provider": "dummy"}, "the dummy payment provider does not run in production"),
+    ({"lake": "gs://corehours/lake"}, "gs://corehours/lake is neither a folder nor a bucket"),
+    ({"s3_endpoint": "s3.example.org"}, "s3.example.org is no address of an S3 service"),
     ({"time_zone": "Asia/Atlantis"}, "Asia/Atlantis is no time zone"),
 ])
 def test_production_refuses(change: dict[str, object], sentence: str) -> None:
