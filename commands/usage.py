@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from commands import usage_daily
 from commands.installation import installation
 from commands.output import table
 from data.postgres.shelves.usage import LISTED
@@ -19,7 +20,7 @@ from engine.rates import Policy
 from engine.services.usage import used
 from engine.usage import Asked
 
-HELP = "list usage with what it costs; -S and -E choose by when it ended"
+HELP = "list usage with what it costs, or its sums by day; -S and -E choose by when it ended"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +34,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--summary", action="store_true", help="add totals")
     parser.add_argument("-P", "--parsable2", action="store_true", help="columns separated by |")
     parser.add_argument("--json", action="store_true")
+    usage_daily.configure(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read on one snapshot and print."""
+    usage_daily.check(args)
     with installation() as store:
         since, until = parse_span(args.starttime, args.endtime, datetime.now(UTC), store.settings.zone)
         asked = Asked(since, until, _split(args.user), _split(args.account), args.policy, args.limit)
+        if args.by:
+            return usage_daily.run(store, asked, args)
         rows = store.read(lambda tx: _used(tx, asked))
     if args.json:
         _print_json(rows, args.summary)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from data.postgres import binary
 
 INSTANTS = frozenset({"submit_at", "start_at", "end_at"})
+BLOCK = 2**24                   # bytes of CSV read at a time
 SLICE = 65_536                  # rows encoded at a time: keeps memory flat and the server busy
 
 
@@ -65,6 +66,19 @@ def copy_out(connection: sa.Connection, query: str, schema: Mapping[str, pl.Data
         for block in copy:
             buffer.write(block)
     return _frame(buffer, schema)
+
+
+def copy_blocks(connection: sa.Connection, query: str, schema: Mapping[str, pl.DataType], **values: Any) -> Iterator[pl.DataFrame]:
+    """The same in frames of about BLOCK bytes of text each, read as they are asked for: bounded memory, however many rows."""
+    buffer = BytesIO()
+    with _cursor(connection).copy(f"copy ({query}) to stdout with (format csv)", values) as copy:
+        for line in copy:                       # a message of the server is a whole row
+            buffer.write(line)
+            if buffer.tell() >= BLOCK:
+                yield _frame(buffer, schema)
+                buffer = BytesIO()
+    if buffer.tell():
+        yield _frame(buffer, schema)
 
 
 def _frame(buffer: BytesIO, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import polars as pl
 
-from data.postgres.bulk import as_columns, copy_in, copy_out, copy_slices
+from data.postgres.bulk import as_columns, copy_blocks, copy_in, copy_out, copy_slices
 from data.postgres.shelves.shelf import Shelf
+from engine.daily import RUN_SCHEMA
 from engine.rating import CHARGE_SCHEMA
 from engine.revisions import ALIAS, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
 from engine.usage import USAGE_SCHEMA, Asked
@@ -147,6 +148,18 @@ class UsageShelf(Shelf):
         rows = copy_out(self.connection, query, STORED_SCHEMA, bounded=bounded, since=asked.since, until=asked.until,
                         users=list(asked.users) or None, accounts=list(asked.accounts) or None, limit=asked.limit)
         return rows.reverse()
+
+    def ended(self, asked: Asked, ran_in: bool) -> Iterator[pl.DataFrame]:
+        """Ended runs (RUN_SCHEMA) in blocks, in any order: those that ended in [since, until), or, with `ran_in`, those
+        that ran in it. Policy and limit of `asked` do not count here."""
+        begins = "least(coalesce(start_at, end_at), end_at)" if ran_in else "end_at"
+        query = (f"select {as_columns(RUN_SCHEMA)} from usage_record u where ended"
+                 " and (%(since)s::timestamptz is null or end_at >= %(since)s)"
+                 f" and (%(until)s::timestamptz is null or {begins} < %(until)s)"
+                 " and (%(users)s::text[] is null or user_name = any(%(users)s))"
+                 " and (%(accounts)s::text[] is null or account_name = any(%(accounts)s))")
+        return copy_blocks(self.connection, query, RUN_SCHEMA, since=asked.since, until=asked.until,
+                           users=list(asked.users) or None, accounts=list(asked.accounts) or None)
 
     def _stage(self, table: str, rows: pl.DataFrame, key: str) -> None:
         """A temporary table of `rows`; columns named in `key` have the types said there, the others usage_record's."""
