@@ -45,20 +45,28 @@ class TextReader:
 
     def take(self, block: bytes) -> pl.DataFrame:
         """The rows of `block` that are surely complete; the rest waits for the next block."""
-        data = self._carry + block
-        if len(self._carry) > LONGEST:
+        cut = self._cut(block)
+        if len(self._carry) + len(block) - cut > LONGEST:
             raise BatchRefused(f"{self.where}, line {self.next_line}, does not end.")
-        cut = self._cut(data)
-        self._carry = data[cut:]
-        return self._rows(data[:cut], last=False)
+        rows, self._carry = (b"", self._carry + block) if cut == 0 else (self._headed(memoryview(block)[:cut]), block[cut:])
+        return self._rows(rows or self._head(), last=False)
 
     def finish(self) -> pl.DataFrame:
         """The rows still waiting. A last line that is cut off refuses the batch."""
-        data, self._carry = self._carry, b""
-        if data and not data.endswith(b"\n"):
-            data += b"\n"
+        end = b""
+        if self._carry and not self._carry.endswith(b"\n"):
+            end = b"\n"
             self.notes.append("The last line has no newline; it was taken because all its columns are there.")
+        data, self._carry = self._headed(end), b""
         return self._rows(data, last=True)
+
+    def _head(self) -> bytes:
+        """A first line for polars: it counts the fields of the others by it."""
+        return self.header.separator.join(f"c{i}" for i in range(len(self.header.columns))).encode() + b"\n"
+
+    def _headed(self, data: bytes | memoryview) -> bytes:
+        """What waited and `data` behind a first line, copied once."""
+        return b"".join([self._head(), self._carry, data])
 
     def _cut(self, data: bytes) -> int:
         """Where the last line begins that has the right count; what follows it may belong to it."""
@@ -71,19 +79,20 @@ class TextReader:
             end = start
         return data.rfind(b"\n") + 1
 
-    def _rows(self, data: bytes, last: bool) -> pl.DataFrame:
-        self._check_text(data)
+    def _rows(self, headed: bytes, last: bool) -> pl.DataFrame:
+        self._check_text(headed)
         if self.crlf:
-            data = data.replace(b"\r\n", b"\n")
-        buffer = np.frombuffer(data, dtype=np.uint8)
+            headed = headed.replace(b"\r\n", b"\n")
+        head = len(self._head())
+        buffer = np.frombuffer(headed, dtype=np.uint8)[head:]
         lines = int(np.count_nonzero(buffer == 10))
         separators = int(np.count_nonzero(buffer == ord(self.header.separator)))
         first, self.next_line = self.next_line, self.next_line + lines
         if separators == lines * (len(self.header.columns) - 1):
-            frame = self._read(data)
+            frame = self._read(headed)
             if frame is not None:
                 return frame.insert_column(0, pl.int_range(first, first + lines, dtype=pl.Int64, eager=True).alias("line"))
-        return self._sorted_out(data, buffer, first, last)
+        return self._sorted_out(headed[head:], buffer, first, last)
 
     def _check_text(self, data: bytes) -> None:
         if data.isascii() and b"\0" not in data:
@@ -94,17 +103,16 @@ class TextReader:
         except UnicodeDecodeError as error:
             at = error.start
         if at >= 0:
-            line = self.next_line + data.count(b"\n", 0, at)
+            line = self.next_line + data.count(b"\n", 0, at) - 1
             what = "a NUL byte" if data[at] == 0 else f"byte 0x{data[at]:02x}"
             raise BatchRefused(f"{self.where}, line {line}, holds {what}, which is no text (UTF-8).")
 
-    def _read(self, data: bytes) -> pl.DataFrame | None:
+    def _read(self, headed: bytes) -> pl.DataFrame | None:
         """The read columns of lines that all have the header's count; None when polars finds that they have not."""
         wanted = [i for i, column in enumerate(self.header.columns) if column.is_read]
         last = len(self.header.columns) - 1          # polars counts the fields only as far as it must read
-        head = self.header.separator.join(f"c{i}" for i in range(last + 1)).encode() + b"\n"
         try:
-            frame = pl.read_csv(head + data, separator=self.header.separator, quote_char=None, infer_schema=False,
+            frame = pl.read_csv(headed, separator=self.header.separator, quote_char=None, infer_schema=False,
                                 columns=sorted({*wanted, last}), truncate_ragged_lines=False)
         except pl.exceptions.ComputeError:
             return None
@@ -125,7 +133,7 @@ class TextReader:
         good_lines = np.flatnonzero(good)
         parts = [pieces]
         if len(good_lines):
-            frame = self._read(b"".join(data[a:b] for a, b in _runs(starts, ends, good)))
+            frame = self._read(b"".join([self._head(), *(data[a:b] for a, b in _runs(starts, ends, good))]))
             assert frame is not None
             parts.append(frame.insert_column(0, pl.Series("line", good_lines + first, dtype=pl.Int64)))
         return pl.concat(parts).sort("line")

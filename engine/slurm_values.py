@@ -163,24 +163,22 @@ def whole_column(texts: pl.Series) -> pl.Series:
 def instant_column(texts: pl.Series) -> pl.Series:
     """Unix seconds, Int64; null where `instant` refuses."""
     c = pl.col("text")
-    iso = pl.when((c.str.len_bytes() == 19) & c.str.contains("^[0-9]{4}-")).then(
-        c.str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us", ambiguous="null").dt.epoch("s"))
-    epoch = pl.when(_digits(c) & (c.str.len_bytes() < 12)).then(c.cast(pl.Int64, strict=False))
+    shaped = (c.str.len_bytes() == 19) & c.str.contains("^[0-9]{4}-[0-9]")      # so that each field has all its digits
+    iso = pl.when(shaped).then(c.str.strptime(pl.Datetime("ms"), "%Y-%m-%dT%H:%M:%S", strict=False, cache=False).dt.epoch("s"))
     values = _fast(texts, iso)
     if values.null_count() == 0:
         return values
+    epoch = pl.when(_digits(c) & (c.str.len_bytes() < 12)).then(c.cast(pl.Int64, strict=False))
     return _leftovers(texts, values.fill_null(_fast(texts, epoch)), instant)
 
 
 def duration_column(texts: pl.Series) -> pl.Series:
     """Milliseconds, Int64; null where `duration_ms` refuses."""
     c = pl.col("text")
-    length = c.str.len_bytes()
-    clock = c.str.tail(8).str.to_time("%H:%M:%S", strict=False).cast(pl.Int64) // 1_000_000
-    within = pl.when(c.str.tail(8).str.contains(r"^[0-9]{2}:[0-9]{2}:[0-9]{2}$")).then(clock)
-    days = c.str.head(length.cast(pl.Int64) - 9)
-    with_days = pl.when(c.str.contains(r"^[0-9]{1,6}-")).then(days.cast(pl.Int64, strict=False) * 86_400_000 + within)
-    values = _fast(texts, pl.when(length == 8).then(within).when(length > 9).then(with_days))
+    whole = c.str.contains("^(?:[0-9]{1,6}-(?:[01][0-9]|2[0-3])|[0-9]{2}):[0-5][0-9]:[0-5][0-9]$")
+    hours, minutes, seconds = (c.str.slice(at, 2).cast(pl.Int64, strict=False) for at in (-8, -5, -2))
+    days = pl.when(c.str.len_bytes() > 8).then(c.str.head(-9)).cast(pl.Int64, strict=False).fill_null(0)
+    values = _fast(texts, pl.when(whole).then((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000))
     return _leftovers(texts, values, duration_ms)
 
 
@@ -211,7 +209,9 @@ def _tres_or_none(text: str) -> Tres | None:
 
 def state_column(texts: pl.Series) -> pl.Series:
     """One word of JobState; null where `state` refuses."""
-    return _each_distinct(texts, lambda text: str(state(text)), pl.String())
+    c = pl.col("text")
+    word = pl.when(c.str.starts_with("CANCELLED by ")).then(pl.lit("CANCELLED")).otherwise(c)       # by many people
+    return _each_distinct(_fast(texts, word), lambda text: str(state(text)), pl.String())
 
 
 def _digits(c: pl.Expr) -> pl.Expr:
