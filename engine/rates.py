@@ -158,10 +158,11 @@ def _word(kind: type[E], value: object, where: str) -> E:
         raise RateError(f"In {where}: {value!r} is not one of {', '.join(kind)}.") from None
 
 
-def next_version(card: RateCard, book: Iterable[RateCard]) -> RateCard:
+def next_version(card: RateCard, book: Iterable[RateCard], reaching_back: bool = False) -> RateCard:
     """`card` as the next version of its tier; refused where it would rewrite what a published card says.
 
-    A new card must begin at a whole second after the tier's newest one and keep its currency.
+    A new card must begin at a whole second after the tier's newest one and keep its currency. One that is `reaching_back`
+    may begin before it: it holds until the next card begins.
     """
     if card.valid_from.microsecond:
         raise RateError(f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
@@ -171,7 +172,7 @@ def next_version(card: RateCard, book: Iterable[RateCard]) -> RateCard:
     newest = published[-1]
     if card.currency != newest.currency:
         raise RateError(f"Tier {card.tier} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
-    if card.valid_from <= newest.valid_from:
+    if card.valid_from <= newest.valid_from and not reaching_back:
         raise RateError(f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} ({newest.valid_from.isoformat()}).")
     return replace(card, version=newest.version + 1)
 
