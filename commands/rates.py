@@ -9,13 +9,14 @@ from pathlib import Path
 
 import yaml
 
+from commands import rating_again
 from commands.installation import installation
 from engine.errors import RateError
 from engine.policy import OPERATOR
 from engine.rates import cards_from_text
 from engine.services.rates import publish_cards
 
-HELP = "the rate book: show, publish --file F"
+HELP = "the rate book: show, publish --file F, try --file F, rerate --file F"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     publish = verbs.add_parser("publish", help="publish the cards of a YAML or JSON file, all or none")
     publish.add_argument("--file", required=True, help="the file, or - for standard input")
     publish.add_argument("--json", action="store_true")
+    rating_again.configure(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show or publish cards."""
+    """Show or publish cards, or price again by them."""
+    if args.verb in rating_again.VERBS:
+        return rating_again.run(args, cards_from_text(_read(args.file)))
     if args.verb == "publish":
         drafts = cards_from_text(_read(args.file))
         with installation() as store:

@@ -20,6 +20,7 @@ SENTENCES = {
     "receipt.voided": "Receipt {number} voided: {reason}",
     "receipt.reverted": "Payment of receipt {number} reverted: {reason}",
     "rates.published": "Rate card {name} published, valid from {valid_from}",
+    "rates.rerated": "Priced again by {cards}: {runs} runs, {receipted_runs} of them on receipts{reason_tail}",
     "payer.tier_set": "{subject_name} moved to tier {tier}{was}{reason_tail}",
     "user.add": "{subject_name} added as {role}, pays as {payer}",
     "user.set_role": "{subject_name} is {role} now, was {before}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import polars as pl
 
@@ -65,6 +66,13 @@ class Drafted:
         """From when the first of them holds."""
         return min(card.valid_from for card in self.drafts)
 
+    @property
+    def until(self) -> datetime | None:
+        """Until when the last of them holds: when the next card of its line begins; None without one."""
+        ends = [min((other.valid_from for other in self.book if _line(other) == _line(card) and other.valid_from > card.valid_from),
+                    default=None) for card in self.drafts]
+        return None if None in ends else max(end for end in ends if end)
+
 
 def drafted(book: Sequence[RateCard], drafts: Sequence[RateCard], dated: bool) -> Drafted:
     """`drafts` put into `book`, which may reach back before published cards.
@@ -91,7 +99,7 @@ def _in_order(drafts: Sequence[RateCard]) -> list[RateCard]:
     if len({card.currency for card in drafts}) > 1:
         raise RateError(f"Its cards are in {', '.join(sorted({card.currency for card in drafts}))}: try one currency at a time.")
     ordered = sorted(drafts, key=lambda card: (_line(card), card.valid_from))
-    for card, following in zip(ordered, ordered[1:], strict=False):
+    for card, following in pairwise(ordered):
         if (_line(card), card.valid_from) == (_line(following), following.valid_from):
             raise RateError(f"Two cards of {_line(card)} begin at {card.valid_from.isoformat()}: leave one out.")
     return ordered

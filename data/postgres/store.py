@@ -27,6 +27,7 @@ from data.postgres.shelves.payers import PayerShelf
 from data.postgres.shelves.payments import PaymentShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
+from data.postgres.shelves.rerating import ReratingShelf
 from data.postgres.shelves.runs import RunShelf
 from data.postgres.shelves.usage import UsageShelf
 from data.postgres.shelves.usage_reads import UsageReadsShelf
@@ -92,6 +93,11 @@ class PostgresTransaction:
     def usage(self) -> UsageShelf:
         """Usage records and their charges."""
         return UsageShelf(self.connection)
+
+    @cached_property
+    def rerating(self) -> ReratingShelf:
+        """Runs that are priced again."""
+        return ReratingShelf(self.connection)
 
     @cached_property
     def runs(self) -> RunShelf:

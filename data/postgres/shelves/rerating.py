@@ -30,38 +30,35 @@ class ReratingShelf(Shelf):
         on live receipts where asked. Nothing else can be asked in this transaction until the last lot was taken."""
         query = (f"select {as_columns(JOB_SCHEMA)} from usage_record u where u.ended and {_PRICED_BY}"
                  " and (not %(receipted)s or u.billed_micro is not null)")
-        yield from copy_blocks(self.connection, query, JOB_SCHEMA, LOT, tiers=list(tiers), projects=list(projects), since=since,
-                               until=until, receipted=receipted)
+        yield from copy_blocks(self.connection, query, JOB_SCHEMA, tiers=list(tiers), projects=list(projects), since=since, until=until,
+                               receipted=receipted)
 
-    def gather(self, tiers: Sequence[str], projects: Sequence[str], since: datetime, until: datetime | None) -> int:
-        """Note which runs may be priced anew: those that ended in [since, until) or have not ended; how many. The caller
-        holds the rate book, so that none is added or moved meanwhile."""
-        self.execute("drop table if exists pg_temp.gathered")
-        self.execute("create temp table gathered (place bigint primary key, id bigint) on commit drop")
-        row = self.one(
-            "with found as (insert into gathered select row_number() over (order by u.run_key), u.id from usage_record u"
-            " where (u.tier = any(:tiers) or u.account_name = any(:projects)) and (not u.ended or (u.end_at >= :since"
-            " and (cast(:until as timestamptz) is null or u.end_at < :until))) returning 1) select count(*) as runs from found",
-            tiers=list(tiers), projects=list(projects), since=since, until=until)
-        self.execute("analyze gathered")
-        return int(row.runs) if row else 0
-
-    def hold(self, start: int) -> pl.DataFrame:
-        """The next LOT of gathered runs from place `start` on (from 0), as they are now (STORED_SCHEMA, by run key), locked
-        until the transaction ends."""
+    def held(self, tiers: Sequence[str], projects: Sequence[str], since: datetime, until: datetime | None) -> Iterator[pl.DataFrame]:
+        """Runs of `tiers` or run in `projects` that ended in [since, until) or have not ended, lot by lot (STORED_SCHEMA), by
+        run key, each locked until the transaction ends. The caller holds the rate book: none is added or moved meanwhile."""
+        count = self._gather(list(tiers), list(projects), since, until)
         query = (f"select {_STORED} from gathered g join usage_record u on u.id = g.id where g.place > %(start)s and g.place <= %(end)s"
                  " order by u.run_key for update of u")
-        return copy_out(self.connection, query, STORED_SCHEMA, start=start, end=start + LOT)
+        for start in range(0, count, LOT):
+            yield copy_out(self.connection, query, STORED_SCHEMA, start=start, end=start + LOT)
+
+    def _gather(self, tiers: list[str], projects: list[str], since: datetime, until: datetime | None) -> int:
+        self.execute("drop table if exists pg_temp.gathered")
+        self.execute("create temp table gathered (place bigint primary key, id bigint) on commit drop")
+        count = self.execute(
+            "insert into gathered select row_number() over (order by u.run_key), u.id from usage_record u"
+            " where (u.tier = any(:tiers) or u.account_name = any(:projects)) and (not u.ended or (u.end_at >= :since"
+            " and (cast(:until as timestamptz) is null or u.end_at < :until)))",
+            tiers=tiers, projects=projects, since=since, until=until)
+        self.execute("analyze gathered")
+        return count
 
     def write(self, priced: pl.DataFrame) -> None:
         """Write the charges of held runs. One on a receipt gets a new revision: its next adjustment is a line of its own."""
-        self.execute("create temp table if not exists rerated (like usage_record) on commit drop")
-        self.execute("truncate rerated")
-        self._copy("rerated", priced.select("id", *_CHARGES))
-        changes = ", ".join(f"{name} = r.{name}" for name in _CHARGES)
-        self.execute(f"update usage_record u set {changes}, revision = u.revision + (u.billed_micro is not null)::int"
-                     " from rerated r where u.id = r.id")
-
-    def _copy(self, table: str, rows: pl.DataFrame) -> None:
-        copy_in(self.connection, table, rows)
-        self.execute(f"analyze {table}")
+        columns = ", ".join(_CHARGES)
+        self.execute("drop table if exists pg_temp.rerated")
+        self.execute(f"create temp table rerated on commit drop as select id, {columns} from usage_record limit 0")
+        copy_in(self.connection, "rerated", priced.select("id", *_CHARGES))
+        self.execute("analyze rerated")
+        self.execute(f"update usage_record u set {', '.join(f'{name} = r.{name}' for name in _CHARGES)},"
+                     " revision = u.revision + (u.billed_micro is not null)::int from rerated r where u.id = r.id")

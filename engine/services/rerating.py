@@ -1,0 +1,81 @@
+"""Price again what has its price: see what other cards would make of it, or publish cards that reach back.
+
+Nothing issued is edited. A job that is on no receipt gets the new price; one that is keeps what it was billed, and its
+next receipt carries the difference as an adjustment. Runs are held and written in ascending run key, lot by lot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from engine.policy import allow
+from engine.ports import Transaction
+from engine.rates import RateCard
+from engine.rerating import Drafted, Effect, added, drafted, priced, summed, unpublished
+from engine.revisions import facts
+from engine.users import Action, Person
+
+
+@dataclass(frozen=True, slots=True)
+class Rerated:
+    """What a re-rating did: the cards it published, none when the book said all of it already, and what that changed."""
+
+    cards: tuple[RateCard, ...]
+    effect: Effect | None
+
+
+def shadow(tx: Transaction, drafts: Sequence[RateCard], since: datetime | None, until: datetime | None, by: Person,
+           dated: bool = False) -> Effect:
+    """What the jobs that ended in [since, until) would cost by `drafts`; nothing is written.
+
+    With `dated` the drafts hold from their own valid_from on, as re-rating them would have it; without, always.
+    """
+    allow(by, Action.SEE_FINANCE)
+    new = drafted(tx.rates.book(), drafts, dated)
+    lots = tx.rerating.ended(new.tiers, new.projects, since, until)
+    sums = added(summed(priced(lot, new), tx.settings.zone.key) for lot in lots)
+    return Effect(tuple(new.names), new.currency, since, until, sums)
+
+
+def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason: str = "") -> Rerated:
+    """Publish `drafts`, which may begin before published cards and before issued receipts, and price anew what they price.
+
+    All or nothing. Cards that the book holds already, in the same terms from the same instant, are left out: doing it
+    twice changes nothing.
+    """
+    allow(by, Action.SET_RATES)
+    tx.rates.lock()
+    book = tx.rates.book()
+    fresh = unpublished(book, drafts)
+    if drafts and not fresh:
+        return Rerated((), None)
+    new = drafted(book, fresh, dated=True)
+    for card in new.drafts:
+        if card.tier:
+            tx.payers.ensure_tier(card.tier)
+        tx.rates.publish(card, by.name)
+        tx.audit.record("rates.published", f"rate_card:{card.name}", **card.as_text())
+    effect = _price_again(tx, new)
+    tx.audit.record("rates.rerated", f"rate_card:{new.names[0]}", cards=", ".join(new.names), reason=reason or new.drafts[0].note,
+                    runs=effect.jobs, difference_micro=effect.difference_micro, receipted_runs=effect.total("receipted_jobs"),
+                    receipted_difference_micro=effect.total("receipted_difference_micro"), currency=effect.currency)
+    return Rerated(new.drafts, effect)
+
+
+def _price_again(tx: Transaction, new: Drafted) -> Effect:
+    """Write what the drafts make of the runs they price; of those that ended, the sums."""
+    sums = added(summed(_write(tx, stored, new), tx.settings.zone.key)
+                 for stored in tx.rerating.held(new.tiers, new.projects, new.since, new.until))
+    return Effect(tuple(new.names), new.currency, new.since, new.until, sums)
+
+
+def _write(tx: Transaction, stored: pl.DataFrame, new: Drafted) -> pl.DataFrame:
+    rated = priced(stored, new)
+    if not rated.is_empty():
+        tx.rerating.write(rated)
+        tx.lake.add(pl.concat([facts(stored.join(rated, on="id", how="semi"), -1), facts(rated)]))
+    return rated
