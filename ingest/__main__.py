@@ -27,6 +27,7 @@ from ingest.run import run_once
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 log = logging.getLogger("ingest")
+wake, stopping = threading.Event(), threading.Event()
 
 
 def main(words: list[str]) -> int:
@@ -36,7 +37,8 @@ def main(words: list[str]) -> int:
     args = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s ingest: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, _stop)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, _stop)
     try:
         settings = load()
         with running(settings) as url:
@@ -72,23 +74,26 @@ def _work(url: str, settings: Settings, every: int | None) -> int:
 
 def _again_and_again(store: Store, every: int) -> None:
     """Run now and whenever the timer says so; a database that is away is waited for."""
-    wake = threading.Event()
     timer = BackgroundScheduler(timezone="UTC", daemon=True)
     timer.add_job(wake.set, "interval", seconds=every)
     timer.start()
     try:
-        while True:
+        while not stopping.is_set():
             try:
                 run_once(store)
             except OUTAGE as error:
                 log.error("the database does not answer: %s", str(getattr(error, "orig", error)).splitlines()[0])
             wake.wait()
-            wake.clear()
+            if not stopping.is_set():
+                wake.clear()
     finally:
         timer.shutdown(wait=False)
 
 
 def _stop(*_: object) -> NoReturn:
+    """End now; and where Python must swallow the exception (in a callback, in a destructor), after this run."""
+    stopping.set()
+    wake.set()
     raise KeyboardInterrupt
 
 

@@ -190,7 +190,7 @@ def test_the_worker_runs_again_and_ends_cleanly(
         while len(runs(store)) < 2 and time.monotonic() < until:
             time.sleep(0.1)
         worker.send_signal(signum)
-        _, said = worker.communicate(timeout=20)
+        _, said = worker.communicate(timeout=60)
     finally:
         worker.kill()
     assert worker.returncode == 0, said
