@@ -25,6 +25,7 @@ from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.payers import PayerShelf
 from data.postgres.shelves.payments import PaymentShelf
+from data.postgres.shelves.quotes import QuoteShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
 from data.postgres.shelves.rerating import ReratingShelf
@@ -138,6 +139,11 @@ class PostgresTransaction:
     def usage_reads(self) -> UsageReadsShelf:
         """What people read of usage."""
         return UsageReadsShelf(self.connection)
+
+    @cached_property
+    def quotes(self) -> QuoteShelf:
+        """What a quote is set beside."""
+        return QuoteShelf(self.connection)
 
     @cached_property
     def users(self) -> UserShelf:

@@ -1,0 +1,59 @@
+"""Quote a job for somebody: at which tier, by which cards, and what that person owes already. Reads only.
+
+Whose prices may be asked: one's own by everybody; another payer's or tier's by whoever may see all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.policy import allow, allow_payer
+from engine.ports import Transaction
+from engine.quotes import Quote, quote
+from engine.sbatch import Request
+from engine.users import Action, Person
+
+
+@dataclass(frozen=True, slots=True)
+class Owing:
+    """What a payer owes today, in micro-units by currency. There is no balance to set against it yet: `balance` is None."""
+
+    payer: str
+    open_receipts: Mapping[str, int]
+    unbilled: Mapping[str, int]
+    since: datetime
+    balance: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The quote, and what its payer owes (None when it is nobody's)."""
+
+    quote: Quote
+    owing: Owing | None
+
+
+def make_quote(tx: Transaction, asked: Request, by: Person, payer: str = "", tier: str = "") -> Quoted:
+    """Price `asked` for `payer` at their tier, or at `tier`; it starts when it was asked to, else now.
+
+    Without a payer and a tier it is the site's default tier; a payer nobody has met begins there too.
+    """
+    if payer:
+        allow_payer(by, payer, own=Action.SEE_OWN, others=Action.SEE_ALL)
+    own = next((one.tier for one in tx.payers.all() if one.name == payer), None)
+    if tier and tier != own:
+        allow(by, Action.SEE_RATES)
+    start = (asked.begin or tx.now).replace(microsecond=0)
+    made = quote(asked, start, tier or own or tx.settings.default_tier, tx.rates.book())
+    return Quoted(made, owing(tx, payer) if payer else None)
+
+
+def owing(tx: Transaction, payer: str) -> Owing:
+    """Pending receipts of `payer`, and what ended since the site's month began and is on none of them."""
+    month = tx.now.astimezone(tx.settings.zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    receipts: dict[str, int] = {}
+    for one in tx.receipts.all([payer], ["pending"]):
+        receipts[one.currency] = receipts.get(one.currency, 0) + one.total_micro
+    return Owing(payer, receipts, tx.quotes.unbilled_micro(payer, month), month)
