@@ -43,6 +43,7 @@ def _charged(read: pl.LazyFrame) -> pl.LazyFrame:
     return read.with_columns(
         payer="user_name", cpu_core_seconds="cpu_used_core_seconds", mem_used_mib_seconds="mem_mib_seconds",
         cpu_micro=(cpu // whole).cast(pl.Int64), gpu_micro=(gpu // whole).cast(pl.Int64), mem_micro=(mem // whole).cast(pl.Int64),
+        extra_seconds=pl.lit(0, pl.Int64), extra_micro=pl.lit(0, pl.Int64),
         cost_micro=(((cpu + gpu + mem) * 2 + MINOR * whole) // (2 * MINOR * whole) * MINOR).cast(pl.Int64),
     ).with_columns(rounding_micro=pl.col("cost_micro") - pl.col("cpu_micro") - pl.col("gpu_micro") - pl.col("mem_micro"))
 

@@ -8,7 +8,7 @@ import polars as pl
 KEPT = ("run_key", "cluster", "job_id", "job_id_raw", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list",
         "state", "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
         "cpu_used_core_seconds", "mem_used_mib_seconds", "payer", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds",
-        "cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro")
+        "extra_seconds", "cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
 
 
 def digest(rows: pl.DataFrame) -> dict[str, int]:

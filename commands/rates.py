@@ -7,13 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
-
 from commands import rating_again
 from commands.installation import installation
 from engine.errors import RateError
 from engine.policy import OPERATOR
-from engine.rates import cards_from_text
+from engine.rate_text import card_facts, cards_from_text, cards_to_text
 from engine.services.rates import publish_cards
 
 HELP = "the rate book: show, publish --file F, try --file F, rerate --file F"
@@ -42,8 +40,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         with installation() as store:
             cards = [card for card in store.read(lambda tx: tx.rates.book()) if args.tier in (None, card.tier)]
-    texts = [card.as_text() for card in cards]
-    print(json.dumps(texts) if args.json else yaml.safe_dump(texts, sort_keys=False, allow_unicode=True), end="\n" if args.json else "")
+    print(json.dumps([card_facts(card) for card in cards]) + "\n" if args.json else cards_to_text(cards), end="")
     return 0
 
 

@@ -15,9 +15,8 @@ FOUR = 4
 KEPT = ("run_key", "cluster", "job_id", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state",
         "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
         "cpu_used_core_seconds", "cpu_used_from", "mem_used_mib_seconds", "mem_used_from", "revision", "payer", "tier",
-        "rate_card", "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
-        "rounding_micro",
-        "cost_micro", "billed_micro")
+        "rate_card", "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro",
+        "mem_micro", "extra_micro", "rounding_micro", "cost_micro", "billed_micro")
 
 
 def forget_job() -> None:

@@ -18,7 +18,8 @@ from dashboard.reads_operations import RateBook, WhatIf
 from dashboard.words import METER_NAMES, count, moment, money, plain
 from engine.errors import DomainError, RateError
 from engine.money import exact_text
-from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding, cards_from_text, next_version
+from engine.rate_text import card_facts, cards_from_text
+from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding, next_version
 from engine.services.rates import publish_cards
 from engine.users import Person
 
@@ -74,7 +75,7 @@ def price_decimals(cards: Sequence[RateCard]) -> int:
 
 def card_text(card: RateCard) -> str:
     """The card as the YAML that `rates publish` reads."""
-    text = {key: value for key, value in card.as_text().items() if key not in ("name", "version")}
+    text = {key: value for key, value in card_facts(card).items() if key not in ("name", "version")}
     return yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
 
 

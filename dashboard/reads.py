@@ -173,7 +173,7 @@ def _days(spans: pl.DataFrame, first: date, last: date, unit: str, as_of: dateti
     starts = list(pl.date_range(first, last, "1d" if unit == "day" else "1mo", eager=True))
     every = pl.DataFrame({"start": starts}, schema={"start": pl.Date})
     full = every.join(spans, on="start", how="left", maintain_order="left").fill_null(0)
-    return Days(starts, {meter: full[f"{meter}_micro"].to_list() for meter in ("cpu", "gpu", "mem")}, full["jobs"].to_list(),
+    return Days(starts, {meter: full[f"{meter}_micro"].to_list() for meter in ("cpu", "gpu", "mem", "extra")}, full["jobs"].to_list(),
                 as_of)
 
 
@@ -294,11 +294,11 @@ def checkout_url(payment: Payment) -> str:
 def draft_rows(draft: Draft) -> list[dict[str, object]]:
     """A receipt that is not issued yet, meter by meter, then what makes the sum exact; `amount` in major units."""
     lines, currency = draft.lines, draft.currency
-    names = {"cpu": "CPU core-hours", "gpu": "GPU hours", "mem": "Memory GiB-hours"}
-    sizes = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds"}
+    names = {"cpu": "CPU core-hours", "gpu": "GPU hours", "mem": "Memory GiB-hours", "extra": "Node or billing-unit hours"}
+    sizes = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds", "extra": "extra_seconds"}
     rows: list[tuple[str, float | None, str, int]] = [
         (names[meter], words.in_units_micro(int(lines[sizes[meter]].sum()), meter) / 1e6, words.METER_UNITS[meter],
-         round_to_minor(draft.income_micro[meter], currency)) for meter in names]
+         round_to_minor(draft.income_micro[meter], currency)) for meter in names if meter != "extra" or draft.income_micro[meter]]
     rest = draft.subtotal_micro - sum(row[3] for row in rows)
     more = (("Rounding of the jobs", rest), (store().settings.tax_name, draft.tax_micro), ("Rounding", draft.rounding_micro))
     rows += [(name, None, "", micro) for name, micro in more if micro]

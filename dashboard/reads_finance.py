@@ -22,7 +22,7 @@ from data.postgres.store import PostgresTransaction
 from engine.receipts import Receipt
 
 MONTHS = 12
-METERS = ("cpu", "gpu", "mem")
+METERS = ("cpu", "gpu", "mem", "extra")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from engine.rating import rate
 
 WEEK = timedelta(days=7)
 WHAT_IF = timedelta(days=90)
+CHARGED = ("cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
 VERIFIED = "audit.verified"
 
 
@@ -139,7 +140,7 @@ class WhatIf:
     def by_meter(self) -> list[tuple[str, int, int]]:
         """(meter, before, after) in micro-units; rounding last."""
         return [(meter, int(self.jobs[f"was_{meter}_micro"].sum()), int(self.jobs[f"{meter}_micro"].sum()))
-                for meter in ("cpu", "gpu", "mem", "rounding")]
+                for meter in ("cpu", "gpu", "mem", "extra", "rounding")]
 
 
 def usage_of_tier(tier: str, currency: str) -> tuple[datetime, pl.DataFrame]:
@@ -158,7 +159,7 @@ def what_if(card: RateCard, since: datetime, usage: pl.DataFrame) -> WhatIf:
 def repriced(card: RateCard, usage: pl.DataFrame) -> pl.DataFrame:
     """`usage` of rated_usage with `before_micro` and `after_micro`, priced by `card` as if it had always been valid."""
     always = cards_frame([replace(card, version=max(1, card.version))]).with_columns(valid_from=pl.lit(-2**62, pl.Int64))
-    was = {name: f"was_{name}" for name in ("cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro")}
+    was = {name: f"was_{name}" for name in CHARGED}
     priced = rate(usage.rename(was).with_columns(tier=pl.lit(card.tier)), always)
     return priced.rename({"was_cost_micro": "before_micro", "cost_micro": "after_micro"})
 
@@ -178,8 +179,7 @@ def tier_change(payer: str, tier: str) -> TierChange:
     def read(tx: PostgresTransaction) -> TierChange:
         book = [card for card in tx.rates.book() if card.tier == tier]
         usage = tx.finance_reads.rated_usage(None, payer=payer, unbilled=True)
-        priced = rate(usage.drop("cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro").with_columns(
-            tier=pl.lit(tier)), cards_frame(book))
+        priced = rate(usage.drop(CHARGED).with_columns(tier=pl.lit(tier)), cards_frame(book))
         return TierChange(len(usage), int(usage["cost_micro"].sum()), int(priced["cost_micro"].sum()),
                           book[0].currency if book else "")
     return store().read(read)

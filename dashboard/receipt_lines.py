@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from dashboard import words
 from dashboard.reads import ReceiptPage
 from engine.money import round_to_minor
-from engine.rates import METERS, RateCard
+from engine.rates import Policy, RateCard
 from engine.receipts import Receipt
 
-NAMES = {"cpu": "CPU core-hours", "gpu": "GPU hours", "mem": "Memory GiB-hours"}
-QUANTITIES = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds"}
+NAMES = {"cpu": "CPU core-hours", "gpu": "GPU hours", "mem": "Memory GiB-hours", "extra": "Node-hours"}
+QUANTITIES = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds", "extra": "extra_seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,22 @@ def lines(page: ReceiptPage) -> list[Line]:
 def _meter_lines(group: Mapping[str, int], cards: Mapping[str, RateCard]) -> list[Line]:
     """One line a meter that was used, in the fixed order."""
     card = cards[str(group["rate_card"])]
-    return [_line(NAMES[meter], meter, group, card) for meter in METERS if group[QUANTITIES[meter]]]
+    return [_line(NAMES[meter], meter, group, card) for meter in QUANTITIES if group[QUANTITIES[meter]]]
 
 
 def _line(what: str, meter: str, group: Mapping[str, int], card: RateCard) -> Line:
+    sold = meter
+    if meter == "extra":
+        units = card.policy is Policy.BILLING_TRES
+        sold, what = ("billing", what.replace("Node-hours", "Billing-unit hours")) if units else ("node", what)
     return Line(what, group[f"{meter}_micro"], words.in_units_micro(group[QUANTITIES[meter]], meter) / 1e6,
-                words.METER_UNITS[meter], card.price_micro(meter) / 1e6)
+                words.METER_UNITS[meter], card.price_micro(sold) / 1e6)
 
 
 def _adjustment(group: Mapping[str, int], cards: Mapping[str, RateCard]) -> Line:
     """A correction of one job: its quantity and price when one meter moved, else the sum alone."""
     what = f"Adjustment: job {group['job_id']} corrected"
-    moved = [meter for meter in METERS if group[QUANTITIES[meter]]]
+    moved = [meter for meter in QUANTITIES if group[QUANTITIES[meter]]]
     if len(moved) == 1:
         return replace(_line(what, moved[0], group, cards[str(group["rate_card"])]), amount_micro=group["cost_micro"])
     return Line(what, group["cost_micro"])

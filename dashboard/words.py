@@ -14,10 +14,10 @@ from engine.money import amount_text
 
 NOTHING = "–"
 
-METERS = ("cpu", "gpu", "mem", "node", "llm", "access")
-METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory", "node": "Nodes", "llm": "LLM", "access": "Access"}
-METER_UNITS = {"cpu": "core-h", "gpu": "GPU-h", "mem": "GiB-h"}
-UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600}        # core-seconds, gpu-seconds, MiB-seconds in one unit
+METERS = ("cpu", "gpu", "mem", "extra", "llm", "access")
+METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory", "extra": "Nodes", "llm": "LLM", "access": "Access"}
+METER_UNITS = {"cpu": "core-h", "gpu": "GPU-h", "mem": "GiB-h", "extra": "unit-h"}
+UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600, "extra": 3600}      # seconds (of a MiB) in one unit
 
 STATE_COLOURS = {
     **dict.fromkeys(("active", "paid", "free", "billed", "matched", "verified", "settled", "complete", "succeeded",

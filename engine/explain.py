@@ -54,9 +54,11 @@ class Run:
     cpu_core_seconds: int
     gpu_seconds: int
     mem_mib_seconds: int
+    extra_seconds: int
     cpu_micro: int
     gpu_micro: int
     mem_micro: int
+    extra_micro: int
     rounding_micro: int
     cost_micro: int
     billed_micro: int | None

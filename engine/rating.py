@@ -22,8 +22,8 @@ GIB = 1024                                   # MiB; Slurm's G
 # What rating adds to a usage row that carries its payer's `tier`. Quantities in whole seconds, money in micro-units.
 CHARGE_SCHEMA: dict[str, pl.DataType] = {
     "rate_card": pl.String(), "policy": pl.String(), "currency": pl.String(),
-    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(),
-    "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
+    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(),
+    "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "extra_micro": pl.Int64(),
     "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 
@@ -62,6 +62,7 @@ def charges(usage: Frame, cards: Frame, policy: str | None = None) -> Frame:
         cpu_core_seconds=by_policy("cpu_used_core_seconds", "alloc_cpus"),
         gpu_seconds=(c("alloc_gpus") * elapsed).cast(nw.Int64),
         mem_mib_seconds=by_policy("mem_used_mib_seconds", "alloc_mem_mib"),
+        extra_seconds=nw.lit(0, nw.Int64),
     ), exact)
 
 
@@ -80,6 +81,7 @@ def _amounts(quantities: Frame, exact: Arithmetic) -> Frame:
         cpu_micro=exact.floor(c("_cpu"), whole),
         gpu_micro=exact.floor(c("_gpu"), whole),
         mem_micro=exact.floor(c("_mem"), whole),
+        extra_micro=nw.lit(0, nw.Int64),
         cost_micro=(exact.wide(exact.floor(total, c("_step") * 2 * whole)) * c("_step")).cast(nw.Int64),
     )
     return cut.with_columns(rounding_micro=c("cost_micro") - c("cpu_micro") - c("gpu_micro") - c("mem_micro"))

@@ -15,8 +15,8 @@ import polars as pl
 from engine.errors import DomainError, IllegalMove, NothingToBill
 from engine.money import amount_text, round_to_minor, share_to_minor
 
-AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
-           "rounding_micro", "cost_micro")
+AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro", "mem_micro",
+           "extra_micro", "rounding_micro", "cost_micro")
 
 # One row a run that owes something. `billed_*` are sums over its live lines, null when it is on none;
 # `has_usage_line` is false again once the receipt with its usage line was void.
@@ -129,5 +129,5 @@ def draft(runs: pl.DataFrame, tax_ppm: int) -> Draft:
         raise NothingToBill(f"Corrections give back {amount_text(-subtotal, currency)} {currency}; they wait for the next jobs.")
     tax = share_to_minor(subtotal, tax_ppm, currency)
     rounding = round_to_minor(subtotal + tax, currency) - subtotal - tax
-    income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem")}
+    income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem", "extra")}
     return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, int(lines["rounding_micro"].sum()))

@@ -28,8 +28,8 @@ COMPARED = (*BILLING, "ended", "detail", "sluid")
 # What the analytics copy holds of an ended run; a correction is a row that takes the old one back and a row that adds the new.
 FACT_KEYS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier", "rate_card",
              "currency", "end_at")
-FACT_SUMS = ("elapsed_seconds", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
-             "rounding_micro", "cost_micro")
+FACT_SUMS = ("elapsed_seconds", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro",
+             "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
 FACT_SCHEMA: dict[str, pl.DataType] = {
     **{name: STORED_SCHEMA[name] for name in FACT_KEYS}, "jobs": pl.Int64(), **{name: pl.Int64() for name in FACT_SUMS}}
 

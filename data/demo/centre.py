@@ -22,7 +22,7 @@ from data.postgres.shelves.usage_reads import Scope
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import DomainError, NothingToBill
 from engine.policy import OPERATOR
-from engine.rates import RateCard
+from engine.rates import with_prices
 from engine.receipts import Receipt, ReceiptStatus
 from engine.services import rates, receipts, users
 from engine.usage import UsageBatch
@@ -120,10 +120,10 @@ def _prices(tx: PostgresTransaction, today: datetime) -> None:
     since = {age: month.start for month in _months(today, tx.settings.zone) if (age := month.age) in (5, 3)}
     admin = users.find(tx, "admin")
     for tier, valid_from, change, note in (
-            ("private", since[5], {"gpu_micro_per_gpu_hour": 90_000_000}, "GPU-hours for companies at 90"),
-            ("mu", since[3], {"mem_micro_per_gib_hour": 400_000}, "Memory at 0.40, as the senate decided")):
+            ("private", since[5], {"gpu": 90_000_000}, "GPU-hours for companies at 90"),
+            ("mu", since[3], {"mem": 400_000}, "Memory at 0.40, as the senate decided")):
         newest = [card for card in tx.rates.book() if card.tier == tier][-1]
-        card: RateCard = replace(newest, version=0, valid_from=valid_from, note=note, **change)   # type: ignore[arg-type]
+        card = replace(with_prices(newest, **change), version=0, valid_from=valid_from, note=note)
         rates.publish_cards(tx, [card], admin)
 
 

@@ -104,12 +104,14 @@ INVARIANTS = (
         select s.series || '-' || s.year from document_series s left join receipt r on r.series = s.series and r.year = s.year
         group by s.series, s.year, s.last having count(r.id) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
     Invariant("charges are the sum of their meters", """
-        select run_key from usage_record where cost_micro <> cpu_micro + gpu_micro + mem_micro + rounding_micro or cost_micro < 0"""),
+        select run_key from usage_record
+        where cost_micro <> cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro or cost_micro < 0"""),
     Invariant("what has not ended costs nothing and is not billed", """
         select run_key from usage_record where not ended and (cost_micro <> 0 or billed_micro is not null)"""),
-    Invariant("an unbilled job is priced by the card of its tier that was valid when it ended", """
+    Invariant("an unbilled job is priced by the card of its project, else its tier, that was valid when it ended", """
         select u.run_key from usage_record u where u.ended and u.billed_micro is null and u.rate_card is distinct from (
-          select c.name from rate_card c where c.tier = u.tier and c.valid_from <= u.end_at order by c.valid_from desc limit 1)"""),
+          select c.name from rate_card c where (c.project = u.account_name or c.tier = u.tier) and c.valid_from <= u.end_at
+          order by c.tier nulls first, c.valid_from desc limit 1)"""),
     Invariant("an unbilled job is priced at its payer's tier", """
         select u.run_key from usage_record u join payer p on p.name = u.payer where u.billed_micro is null and u.tier <> p.tier"""),
     Invariant("every job has its payer", """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from engine.errors import RateError
 from engine.policy import allow
 from engine.ports import Transaction
+from engine.rate_text import card_facts
 from engine.rates import DEFAULT_CARDS, RateCard, next_version
 from engine.services.usage import reprice
 from engine.users import Action, Person
@@ -35,7 +36,8 @@ def publish_cards(tx: Transaction, cards: Sequence[RateCard], by: Person) -> lis
     for card in cards:
         versioned = next_version(card, tx.rates.book())
         _check_not_billed(tx, versioned)
-        tx.payers.ensure_tier(card.tier)
+        if card.tier:
+            tx.payers.ensure_tier(card.tier)
         _add(tx, versioned, by.name)
         published.append(versioned)
     for card in published:
@@ -52,4 +54,4 @@ def _check_not_billed(tx: Transaction, card: RateCard) -> None:
 
 def _add(tx: Transaction, card: RateCard, by: str) -> None:
     tx.rates.publish(card, by)
-    tx.audit.record("rates.published", f"rate_card:{card.name}", **card.as_text())
+    tx.audit.record("rates.published", f"rate_card:{card.name}", **card_facts(card))

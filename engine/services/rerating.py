@@ -14,6 +14,7 @@ import polars as pl
 
 from engine.policy import allow
 from engine.ports import Transaction
+from engine.rate_text import card_facts
 from engine.rates import RateCard
 from engine.rerating import Drafted, Effect, added, drafted, priced, summed, unpublished
 from engine.revisions import facts
@@ -58,7 +59,7 @@ def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason
         if card.tier:
             tx.payers.ensure_tier(card.tier)
         tx.rates.publish(card, by.name)
-        tx.audit.record("rates.published", f"rate_card:{card.name}", **card.as_text())
+        tx.audit.record("rates.published", f"rate_card:{card.name}", **card_facts(card))
     effect = _price_again(tx, new)
     tx.audit.record("rates.rerated", f"rate_card:{new.names[0]}", cards=", ".join(new.names), reason=reason or new.drafts[0].note,
                     runs=effect.jobs, difference_micro=effect.difference_micro, receipted_runs=effect.total("receipted_jobs"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-import yaml
 
 from engine.errors import RateError
-from engine.rates import DEFAULT_CARDS, cards_from_text, next_version
+from engine.rate_text import cards_from_text, cards_to_text
+from engine.rates import DEFAULT_CARDS, next_version
 
 CARD = """\
 tier: gov
@@ -21,14 +21,13 @@ prices: {cpu: 3.25, gpu: 12, mem: 0.000001}
 
 
 def test_yaml_out_is_yaml_in() -> None:
-    text = yaml.safe_dump([card.as_text() for card in DEFAULT_CARDS], sort_keys=False)
-    again = cards_from_text(text)
+    again = cards_from_text(cards_to_text(DEFAULT_CARDS))
     assert [next_version(card, []) for card in again] == list(DEFAULT_CARDS)
 
 
 def test_prices_are_exact() -> None:
     [card] = cards_from_text(CARD)
-    assert (card.cpu_micro_per_core_hour, card.gpu_micro_per_gpu_hour, card.mem_micro_per_gib_hour) == (3_250_000, 12_000_000, 1)
+    assert [card.price_micro(meter) for meter in ("cpu", "gpu", "mem")] == [3_250_000, 12_000_000, 1]
     assert card.valid_from == datetime(2026, 9, 30, 17, tzinfo=UTC)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError, RateError
-from engine.rates import DEFAULT_CARDS, Policy, RateCard, Rounding, cards_frame
+from engine.rates import DEFAULT_CARDS, Policy, RateCard, Rounding, cards_frame, flat_prices
 from engine.rating import rate
 from tests.engine.usage_frames import ENDED, frame, run
 
@@ -54,7 +54,7 @@ def test_a_running_job_costs_nothing_yet() -> None:
 
 
 def test_the_card_valid_when_it_ended_prices_it() -> None:
-    newer = RateCard("gov", 2, "THB", datetime.fromtimestamp(ENDED, UTC), Policy.USED, Rounding.PER_JOB_MINOR, 0, 0, 0)
+    newer = RateCard("gov", 2, "THB", datetime.fromtimestamp(ENDED, UTC), Policy.USED, Rounding.PER_JOB_MINOR, ())
     cards = cards_frame([*DEFAULT_CARDS, newer])
     charges = cost(frame(run(1, end_at=ENDED - 1), run(2, end_at=ENDED)), "gov", cards)
     assert charges["rate_card"].to_list() == ["gov-v1", "gov-v2"]
@@ -70,7 +70,8 @@ def test_a_tier_without_a_card_is_refused() -> None:
 def test_too_large_is_an_error_never_a_wrapped_number(huge: dict[str, object]) -> None:
     with pytest.raises(MoneyError, match="does not fit 64 bits"):
         cost(frame(run(**huge)), "private", cards_frame([RateCard(
-            "private", 1, "THB", datetime(2000, 1, 1, tzinfo=UTC), Policy.USED, Rounding.PER_JOB_MINOR, 10**12, 10**12, 10**12)]))
+            "private", 1, "THB", datetime(2000, 1, 1, tzinfo=UTC), Policy.USED, Rounding.PER_JOB_MINOR,
+            flat_prices(cpu=10**12, gpu=10**12, mem=10**12))]))
 
 
 AMOUNTS = st.integers(0, 10**9)
@@ -83,7 +84,7 @@ RUNS = st.lists(st.tuples(AMOUNTS, st.integers(0, 64), AMOUNTS, st.integers(0, 1
 @settings(max_examples=150, deadline=None)
 def test_equals_exact_fractions(runs: list[tuple[int, ...]], cpu: int, gpu: int, mem: int, policy: Policy, rounding: Rounding,
                                 currency: str) -> None:
-    card = RateCard("t", 1, currency, datetime(2000, 1, 1, tzinfo=UTC), policy, rounding, cpu, gpu, mem)
+    card = RateCard("t", 1, currency, datetime(2000, 1, 1, tzinfo=UTC), policy, rounding, flat_prices(cpu=cpu, gpu=gpu, mem=mem))
     usage = frame(*(run(number, cpu_used_core_seconds=used, alloc_gpus=gpus, mem_used_mib_seconds=rss, elapsed_seconds=elapsed,
                         alloc_cpus=cpus, alloc_mem_mib=mib) for number, (used, gpus, rss, elapsed, cpus, mib) in enumerate(runs)))
     step = {"THB": 10_000, "JPY": 1_000_000}[currency] if rounding is Rounding.PER_JOB_MINOR else 1

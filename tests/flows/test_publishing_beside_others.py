@@ -9,7 +9,8 @@ import pytest
 
 from data.postgres.store import PostgresTransaction, Store
 from engine.policy import OPERATOR
-from engine.rates import RateCard, cards_from_text
+from engine.rate_text import cards_from_text
+from engine.rates import RateCard
 from engine.services import rates
 from engine.services.payers import set_tier
 from engine.services.receipts import void_receipt

@@ -13,7 +13,8 @@ from commands.check import findings
 from data.postgres.store import Store
 from engine.errors import NotAllowed, NothingToBill, RateError
 from engine.policy import OPERATOR
-from engine.rates import RateCard, cards_from_text
+from engine.rate_text import cards_from_text
+from engine.rates import RateCard
 from engine.services.payers import set_tier
 from engine.services.rates import publish_cards
 from engine.services.receipts import create_receipt, void_receipt

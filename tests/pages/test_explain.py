@@ -19,7 +19,8 @@ GOLDEN = Run(
     alloc_tres="cpu=4,gres/gpu=1,mem=16G", alloc_cpus=4, alloc_gpus=1, alloc_mem_mib=16384, cpu_used_core_seconds=15_120,
     cpu_used_from="steps TotalCPU", mem_used_mib_seconds=28 * 1024 * 3600, mem_used_from="steps AveRSS × Elapsed", ended=True,
     revision=1, payer="alice", tier="gov", rate_card="gov-v1", policy="used", currency="THB", cpu_core_seconds=15_120,
-    gpu_seconds=7200, mem_mib_seconds=28 * 1024 * 3600, cpu_micro=12_600_000, gpu_micro=20_000_000, mem_micro=28_000_000,
+    gpu_seconds=7200, mem_mib_seconds=28 * 1024 * 3600, extra_seconds=0, extra_micro=0,
+    cpu_micro=12_600_000, gpu_micro=20_000_000, mem_micro=28_000_000,
     rounding_micro=0, cost_micro=60_600_000, billed_micro=None)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from dashboard.reads_operations import repriced
 from data.postgres.store import Store
-from engine.rates import DEFAULT_CARDS
+from engine.rates import DEFAULT_CARDS, with_prices
 from tests.pages_operations.given import THB, at, correct, job, receipt
 
 OCT, NOV, DEC = at("2026-10-01"), at("2026-11-01"), at("2026-12-01")
@@ -124,7 +123,7 @@ def test_rated_usage_prices_again_by_another_card(store: Store) -> None:
     job(store, "alice", at("2026-10-03"), cpu=1)
     job(store, "bob", at("2026-10-03"), cpu=3, tier="gov")
     usage = store.read(lambda tx: tx.finance_reads.rated_usage(OCT, tier="mu", currency="THB"))
-    card = replace(DEFAULT_CARDS[0], cpu_micro_per_core_hour=3 * THB)
+    card = with_prices(DEFAULT_CARDS[0], cpu=3 * THB)
     assert repriced(card, usage).select("payer", "before_micro", "after_micro").rows() == [("alice", 1 * THB, 3_500_000)]
 
 

@@ -41,7 +41,7 @@ def test_publishing_a_card_shows_what_it_changes_and_then_stands_in_the_book(ope
     expect(page.get_by_text("mu-v2 is published.")).to_be_visible()
     expect(page.get_by_text("mu-v2 from")).to_be_visible()
     book = site.store.read(lambda tx: [card for card in tx.rates.book() if card.tier == "mu"])
-    assert [(card.version, card.cpu_micro_per_core_hour) for card in book] == [(1, THB), (2, 3 * THB)]
+    assert [(card.version, card.price_micro("cpu")) for card in book] == [(1, THB), (2, 3 * THB)]
 
 
 def test_a_month_is_billed_for_everybody_in_one_go(open_as: OpenAs, site: Site) -> None:    # noqa: F811

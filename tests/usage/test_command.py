@@ -18,7 +18,7 @@ def test_the_list_the_span_and_the_totals(store: Store, corehours: Corehours) ->
         "run_key": f"rig/1/{NOON - 7500}", "cluster": "rig", "job_id": "1", "user": "alice", "account": "physics",
         "partition": "gpu",
         "state": "COMPLETED", "start": "2026-11-21T10:00:00Z", "end": "2026-11-21T12:00:00Z", "cpu_core_seconds": 15_120,
-        "gpu_seconds": 7200, "mem_mib_seconds": 14_336 * 7200, "tier": "mu", "currency": "THB", "rate_card": "mu-v1",
+        "gpu_seconds": 7200, "mem_mib_seconds": 14_336 * 7200, "extra_seconds": 0, "tier": "mu", "currency": "THB", "rate_card": "mu-v1",
         "cost_micro": 28_200_000}
     assert (listed[2]["end"], listed[2]["cost_micro"]) == (None, 0)
     before_noon = json.loads(corehours("usage", "--json", "-S", "2026-11-21", "-E", "2026-11-21T12:00:00").stdout)

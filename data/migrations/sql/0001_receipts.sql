@@ -75,12 +75,14 @@ create table receipt_line (
   cpu_core_seconds bigint not null,
   gpu_seconds bigint not null,
   mem_mib_seconds bigint not null,
+  extra_seconds bigint not null default 0,
   cpu_micro bigint not null,
   gpu_micro bigint not null,
   mem_micro bigint not null,
+  extra_micro bigint not null default 0,
   rounding_micro bigint not null,
   cost_micro bigint not null,
-  check (cost_micro = cpu_micro + gpu_micro + mem_micro + rounding_micro)
+  check (cost_micro = cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro)
 );
 create index on receipt_line (receipt_id);
 create unique index one_live_receipt_a_job on receipt_line (usage_id) where live and kind = 'usage';

@@ -81,13 +81,15 @@ create table usage_record (
   cpu_core_seconds bigint not null check (cpu_core_seconds >= 0),
   gpu_seconds bigint not null check (gpu_seconds >= 0),
   mem_mib_seconds bigint not null check (mem_mib_seconds >= 0),
+  extra_seconds bigint not null default 0 check (extra_seconds >= 0),   -- of nodes, or of Slurm's billing units
   cpu_micro bigint not null,
   gpu_micro bigint not null,
   mem_micro bigint not null,
+  extra_micro bigint not null default 0,
   rounding_micro bigint not null,
   cost_micro bigint not null,
   billed_micro bigint,                         -- sum of its live receipt lines; null when on none
-  check (cost_micro = cpu_micro + gpu_micro + mem_micro + rounding_micro),
+  check (cost_micro = cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro),
   check (ended or cost_micro = 0),
   check (not ended or end_at is not null)
 );

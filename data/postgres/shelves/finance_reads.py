@@ -22,12 +22,12 @@ AGES = ("not due", "1–30", "31–60", "61–90", "over 90")
 
 MONTH_SCHEMA: dict[str, pl.DataType] = {
     "month": pl.Date(), "jobs": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
-    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 AGGREGATE_SCHEMA: dict[str, pl.DataType] = {
     "month": pl.Date(), "name": pl.String(), "jobs": pl.Int64(), "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(),
-    "mem_mib_seconds": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
-    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(), "billed_micro": pl.Int64(),
+    "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
+    "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(), "billed_micro": pl.Int64(),
 }
 OPEN_RECEIPT_SCHEMA: dict[str, pl.DataType] = {
     "id": pl.String(), "number": pl.String(), "payer": pl.String(), "tier": pl.String(), "currency": pl.String(),
@@ -49,7 +49,7 @@ RATED_SCHEMA: dict[str, pl.DataType] = {
     "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_cpus": pl.Int64(),
     "alloc_gpus": pl.Int64(), "alloc_mem_mib": pl.Int64(), "cpu_used_core_seconds": pl.Int64(),
     "mem_used_mib_seconds": pl.Int64(), "ended": pl.Boolean(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(),
-    "mem_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "mem_micro": pl.Int64(), "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 PROVIDER_SCHEMA: dict[str, pl.DataType] = {
     "provider": pl.String(), "payments": pl.Int64(), "paid_micro": pl.Int64(), "clearing_micro": pl.Int64(),
@@ -107,7 +107,7 @@ class FinanceReadsShelf(Shelf):
         """Cost of ended jobs by the month they ended in (MONTH_SCHEMA), from `since`, billed or not."""
         return frame(self.connection, f"""
             select cast(date_trunc('month', end_at at time zone :zone) as date), count(*),
-              {_sums("cpu_micro", "gpu_micro", "mem_micro", "rounding_micro", "cost_micro")}
+              {_sums("cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")}
             from usage_record where ended and currency = :currency and end_at >= :since group by 1 order by 1""",  # noqa: S608
             MONTH_SCHEMA, currency=currency, zone=zone, since=since)
 
@@ -120,8 +120,8 @@ class FinanceReadsShelf(Shelf):
         values: dict[str, Any] = {f"only_{key}": value for key, value in only.items() if value is not None}
         return frame(self.connection, f"""
             select cast(date_trunc('month', end_at at time zone :zone) as date), {DIMENSIONS[by]}, count(*),
-              {_sums("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "cpu_micro", "gpu_micro", "mem_micro",
-                     "rounding_micro", "cost_micro", "billed_micro")}
+              {_sums("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro",
+                     "mem_micro", "extra_micro", "rounding_micro", "cost_micro", "billed_micro")}
             from usage_record where ended and currency = :currency and end_at >= :start and end_at < :end{narrowed}
             group by 1, 2 order by 1 desc, sum(cost_micro) desc, 2""",  # noqa: S608
             AGGREGATE_SCHEMA, currency=currency, zone=zone, start=start, end=end, **values)
@@ -229,8 +229,8 @@ class FinanceReadsShelf(Shelf):
         return copy_out(self.connection, """
             select run_key, payer, account_name, partition_name, extract(epoch from submit_at)::bigint,
               extract(epoch from start_at)::bigint, extract(epoch from end_at)::bigint, elapsed_seconds, alloc_cpus, alloc_gpus,
-              alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro, rounding_micro,
-              cost_micro from usage_record
+              alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro,
+              extra_micro, rounding_micro, cost_micro from usage_record
             where ended and (%(since)s::timestamptz is null or end_at >= %(since)s) and (%(tier)s::text is null or tier = %(tier)s)
               and (%(payer)s::text is null or payer = %(payer)s) and (%(currency)s::text is null or currency = %(currency)s)
               and (not %(unbilled)s or billed_micro is null) order by run_key""",

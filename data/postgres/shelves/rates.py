@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
+from engine.rate_text import modifiers_of, prices_of, terms
 from engine.rates import Policy, RateCard, Rounding
 
 
@@ -15,8 +17,8 @@ class RateShelf(Shelf):
     """Published cards."""
 
     def book(self) -> list[RateCard]:
-        """Every published card, by tier and version."""
-        return [_card(row) for row in self.rows("select * from rate_card order by tier, version")]
+        """Every published card: the tiers' by tier and version, then the projects' likewise."""
+        return [_card(row) for row in self.rows("select * from rate_card order by tier nulls last, project, version")]
 
     def lock(self) -> None:
         """Hold the book until the transaction ends: cards are published one by one."""
@@ -29,12 +31,11 @@ class RateShelf(Shelf):
     def publish(self, card: RateCard, by: str) -> None:
         """Add `card`, which has its version."""
         self.execute(
-            "insert into rate_card (name, tier, version, currency, valid_from, policy, rounding, cpu_micro_per_core_hour,"
-            " gpu_micro_per_gpu_hour, mem_micro_per_gib_hour, note, published_by) values (:name, :tier, :version, :currency,"
-            " :valid_from, :policy, :rounding, :cpu, :gpu, :mem, :note, :by)",
-            name=card.name, tier=card.tier, version=card.version, currency=card.currency, valid_from=card.valid_from,
-            policy=str(card.policy), rounding=str(card.rounding), cpu=card.cpu_micro_per_core_hour,
-            gpu=card.gpu_micro_per_gpu_hour, mem=card.mem_micro_per_gib_hour, note=card.note, by=by)
+            "insert into rate_card (name, tier, project, version, currency, valid_from, policy, rounding, terms, note, published_by)"
+            " values (:name, :tier, :project, :version, :currency, :valid_from, :policy, :rounding, cast(:terms as jsonb), :note, :by)",
+            name=card.name, tier=card.tier or None, project=card.project or None, version=card.version, currency=card.currency,
+            valid_from=card.valid_from, policy=str(card.policy), rounding=str(card.rounding), terms=json.dumps(terms(card)),
+            note=card.note, by=by)
 
     def last_billed_end(self, tier: str) -> datetime | None:
         """When the last job of `tier` that stands on a live receipt ended."""
@@ -43,5 +44,6 @@ class RateShelf(Shelf):
 
 
 def _card(row: sa.Row[Any]) -> RateCard:
-    return RateCard(row.tier, row.version, row.currency, row.valid_from, Policy(row.policy), Rounding(row.rounding),
-                    row.cpu_micro_per_core_hour, row.gpu_micro_per_gpu_hour, row.mem_micro_per_gib_hour, row.note)
+    return RateCard(row.tier or "", row.version, row.currency, row.valid_from, Policy(row.policy), Rounding(row.rounding),
+                    prices_of(row.terms), modifiers_of(row.terms), row.terms["commitment_micro"], row.terms["time_zone"],
+                    row.project or "", row.note)

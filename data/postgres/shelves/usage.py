@@ -18,8 +18,8 @@ from engine.usage import USAGE_SCHEMA, Asked
 # How people see a stored run: column here, name outside.
 LISTED = {"run_key": "run_key", "cluster": "cluster", "job_id": "job_id", "user_name": "user", "account_name": "account",
           "partition_name": "partition", "state": "state", "start_at": "start", "end_at": "end",
-          **{name: name for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "tier", "currency", "rate_card",
-                                     "cost_micro")}}
+          **{name: name for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "tier", "currency",
+                                     "rate_card", "cost_micro")}}
 CHARGES = ("payer", "tier", *CHARGE_SCHEMA)
 FIRST_LOAD = 20_000             # rows from which dropping and making the indexes pays
 WRITTEN = (*USAGE_SCHEMA, *CHARGES)

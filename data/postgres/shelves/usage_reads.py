@@ -24,23 +24,25 @@ RUNS_SCHEMA: dict[str, pl.DataType] = {
     "end_at": UTC_TIME, "elapsed_seconds": pl.Int64(), "alloc_cpus": pl.Int64(), "alloc_gpus": pl.Int64(),
     "alloc_mem_mib": pl.Int64(), "alloc_tres": pl.String(), "cpu_used_core_seconds": pl.Int64(), "billing": pl.String(),
     "tier": pl.String(), "rate_card": pl.String(), "policy": pl.String(), "currency": pl.String(),
-    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "cpu_micro": pl.Int64(),
-    "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(),
+    "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "extra_micro": pl.Int64(),
+    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 SPAN_SCHEMA: dict[str, pl.DataType] = {
     "start": pl.Date(), "jobs": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
-    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 RECEIPT_METERS_SCHEMA: dict[str, pl.DataType] = {
     "kind": pl.String(), "rate_card": pl.String(), "jobs": pl.Int64(), "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(),
-    "mem_mib_seconds": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
-    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(),
+    "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 RECEIPT_JOBS_SCHEMA: dict[str, pl.DataType] = {
     "kind": pl.String(), "run_key": pl.String(), "job_id": pl.String(), "job_name": pl.String(), "account_name": pl.String(),
     "user_name": pl.String(), "partition_name": pl.String(), "end_at": UTC_TIME, "rate_card": pl.String(),
-    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "cpu_micro": pl.Int64(),
-    "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(),
+    "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "extra_micro": pl.Int64(),
+    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 
 _BILLING = """case when not ended then case when start_at is null then 'pending' else 'running' end
