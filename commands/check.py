@@ -11,6 +11,7 @@ from data.analytics import lake
 from data.postgres.invariants import INVARIANTS, violations
 from data.postgres.store import PostgresTransaction, Store
 from engine.audit import verify
+from engine.services.explain import MOST_CHECKED, disagreeing
 
 HELP = "check every invariant of the books; exit 1 when one is broken"
 
@@ -45,11 +46,17 @@ def run(args: argparse.Namespace) -> int:
 
 def findings(store: Store) -> list[Finding]:
     """Every invariant, all of Postgres on one snapshot."""
-    return [*store.read(_books), _audit(store), _analytics(store)]
+    return [*store.read(_books), _charges(store), _audit(store), _analytics(store)]
 
 
 def _books(tx: PostgresTransaction) -> list[Finding]:
     return [Finding(invariant.name, *violations(tx, invariant)) for invariant in INVARIANTS]
+
+
+def _charges(store: Store) -> Finding:
+    where = store.read(disagreeing)
+    return Finding(f"stored charges are what the rating function makes of the records (the newest {MOST_CHECKED:,})", len(where),
+                   where[:20])
 
 
 def _audit(store: Store) -> Finding:

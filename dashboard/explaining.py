@@ -7,16 +7,13 @@ import streamlit as st
 from dashboard import navigation, reads, tables, words
 from dashboard.job_table import shown
 from engine.errors import DomainError
-from engine.explain import ROUNDING_WORDS, Run, why
+from engine.explain import Explained, Run
+from engine.explain_text import card_line, record_lines, rounding_words, valid_from
 from engine.money import amount_text
 from engine.users import Action, Person
 
 FOUR = 4
-KEPT = ("run_key", "cluster", "job_id", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state",
-        "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
-        "cpu_used_core_seconds", "cpu_used_from", "mem_used_mib_seconds", "mem_used_from", "revision", "payer", "tier",
-        "rate_card", "policy", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro",
-        "mem_micro", "extra_micro", "rounding_micro", "cost_micro", "billed_micro")
+KEPT = [name for name in Run.__slots__ if name != "job_id_raw"]
 
 
 def forget_job() -> None:
@@ -32,19 +29,40 @@ def explain_cost(person: Person, run_key: str) -> None:
     except DomainError as refusal:
         st.error(words.plain(refusal.sentence), icon=":material/error:")
         return
+    if found.disagrees:
+        st.error("The books hold another cost than the rating function makes of this record; tell whoever runs the centre. "
+                 + words.plain(found.disagrees), icon=":material/error:")
+    _charge(found)
+    for because in found.reasons:
+        st.markdown(words.plain(because.sentence))
+    _records(found)
+    _receipt_button(person, found)
+
+
+def _charge(found: Explained) -> None:
+    """The factors, then the card and the total."""
     run, currency = found.run, found.run.currency
     st.markdown(tables.small(_about(run)))
     tables.table(_factor_rows(found), _factor_columns(currency), key="factors", alt="Quantity, price and amount of each meter")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(tables.small(_card_line(found)), width="content")
         st.markdown(f"**Total {words.money(run.cost_micro, currency)}**", width="content")
-    live = found.live
-    st.markdown(words.plain(why(run, live.number if live else None)))
+
+
+def _records(found: Explained) -> None:
+    """What the explanation rests on: card and payer, ingest run, corrections, receipt lines, and the record itself."""
+    with st.expander("Where it comes from", type="compact"):
+        for line in (card_line(found, words.zone()), *record_lines(found, words.zone())):
+            st.text(line)
     with st.expander("The record as it is kept", type="compact"):
-        st.dataframe(tables.harmless(_record(run)), hide_index=True, height=280, key="record",
+        st.dataframe(tables.harmless(_record(found.run)), hide_index=True, height=280, key="record",
                      row_height=tables.ROW_HEIGHT, column_config={
             "field": st.column_config.TextColumn("Column", width=190), "value": st.column_config.TextColumn("Value", width=480)})
-    opens = live and (person.payer == run.payer or person.may(Action.SEE_ALL))
+
+
+def _receipt_button(person: Person, found: Explained) -> None:
+    live = found.live
+    opens = live and (person.payer == found.run.payer or person.may(Action.SEE_ALL))
     if live and opens and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
         st.switch_page(navigation.page_of("receipt"), query_params={"id": live.number})
 
@@ -56,28 +74,27 @@ def _about(run: Run) -> str:
     return " · ".join(words.plain(part) for part in parts)
 
 
-def _factor_rows(found: reads.Explained) -> list[dict[str, object]]:
+def _factor_rows(found: Explained) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [
-        {"meter": words.METER_NAMES[factor.meter], "source": factor.source, "quantity": factor.quantity_micro / 1e6,
+        {"meter": words.METER_NAMES[factor.meter], "source": factor.figures, "quantity": factor.quantity_micro / 1e6,
          "unit": words.METER_UNITS[factor.meter], "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
         for factor in found.explanation.factors]
     rounding = found.explanation.rounding_micro
-    return [*rows, {"meter": "Rounding", "source": ROUNDING_WORDS[found.card.rounding], "quantity": None, "unit": "",
+    return [*rows, {"meter": "Rounding", "source": rounding_words(found), "quantity": None, "unit": "",
                     "price": None, "amount": rounding / 1e6}]
 
 
 def _factor_columns(currency: str) -> dict[str, object]:
-    return {"meter": tables.text_column("Meter", 90), "source": tables.text_column("Quantity comes from", 228),
-            "quantity": tables.number_column("Quantity", 96, FOUR), "unit": tables.text_column("Unit", 70),
+    return {"meter": tables.text_column("Meter", 84), "source": tables.text_column("Quantity comes from", 312),
+            "quantity": tables.number_column("Quantity", 92, FOUR), "unit": tables.text_column("Unit", 66),
             "price": tables.money_column(f"× {currency} per unit", 112),
-            "amount": tables.money_column(f"= {currency}", 104, FOUR)}
+            "amount": tables.money_column(f"= {currency}", 100, FOUR)}
 
 
-def _card_line(found: reads.Explained) -> str:
+def _card_line(found: Explained) -> str:
     card, rounding = found.card, found.explanation.rounding_micro
-    since = "the beginning" if card.valid_from.year < 2000 else words.day(card.valid_from)
-    return (f"Card {words.plain(card.name)}, valid from {since} · policy *{found.run.policy}* · "
-            f"rounding *{ROUNDING_WORDS[card.rounding]}*, difference {amount_text(rounding, decimals=FOUR)}")
+    return (f"Card {words.plain(card.name)}, valid from {words.plain(valid_from(card.valid_from, words.zone()))} · "
+            f"policy *{found.run.policy}* · rounding *{rounding_words(found)}*, difference {amount_text(rounding, decimals=FOUR)}")
 
 
 def _record(run: Run) -> list[dict[str, str]]:

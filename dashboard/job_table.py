@@ -67,7 +67,7 @@ def line_columns(currency: str) -> dict[str, Any]:
     """Their columns."""
     return {
         "ended": st.column_config.DatetimeColumn("Ended", width=128, format="D MMM YYYY HH:mm"),
-        "job": tables.text_column("Job", 76), "name": tables.text_column("Name", 180),
+        "job": tables.text_column("Job", 76), "name": tables.text_column("Name", 150),
         "account": tables.text_column("Account", 90), "kind": tables.text_column("Kind", 88),
         "rate_card": tables.text_column("Card", 84), "cpu": tables.number_column("Core-h", 78, 2),
         "gpu": tables.number_column("GPU-h", 74, 2), "mem": tables.number_column("GiB-h", 84, 2),

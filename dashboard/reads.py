@@ -18,15 +18,16 @@ from dashboard.connection import store
 from dashboard.periods import midnight
 from data.analytics import reads as analytics
 from data.postgres.shelves.receipts import ReceiptEvent
-from data.postgres.shelves.usage_reads import SPAN_SCHEMA, Filters, NowRunning, OnReceipt, Scope, Totals
+from data.postgres.shelves.usage_reads import SPAN_SCHEMA, Filters, NowRunning, Scope, Totals
 from data.postgres.store import PostgresTransaction
-from engine.errors import NotFound, NothingToBill
-from engine.explain import Explanation, Run, explain
+from engine.errors import NothingToBill
+from engine.explain import Explained
 from engine.money import round_to_minor
 from engine.payments import Payment
 from engine.rates import RateCard
 from engine.receipts import Draft, Receipt, ReceiptStatus
 from engine.services import receipts as receipt_service
+from engine.services.explain import explain_run
 from engine.users import Action, Person
 
 OWN, PROJECTS, ALL = "own", "projects", "all"
@@ -73,21 +74,6 @@ class Home:
     days: Days
     latest: pl.DataFrame
     known: bool                         # something was ever used
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """One run with its charge taken apart and the receipts it stands on."""
-
-    run: Run
-    explanation: Explanation
-    card: RateCard
-    receipts: list[OnReceipt]
-
-    @property
-    def live(self) -> OnReceipt | None:
-        """The receipt that bills it now."""
-        return next((one for one in self.receipts if one.live), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,21 +203,7 @@ def runs(scope: Scope, filters: Filters, limit: int | None = None, offset: int =
 
 def explained(person: Person, run_key: str) -> Explained:
     """One run taken apart; to whoever may not see it, it does not exist."""
-    return store().read(lambda tx: _explained(tx, person, run_key))
-
-
-def _explained(tx: PostgresTransaction, person: Person, run_key: str) -> Explained:
-    run = tx.usage_reads.run(run_key)
-    if run is None or not may_see(person, run):
-        raise NotFound(f"No job {run_key!r}.")
-    card = next(card for card in tx.rates.book() if card.name == run.rate_card)
-    return Explained(run, explain(run, card), card, tx.usage_reads.receipts_of(run_key))
-
-
-def may_see(person: Person, run: Run) -> bool:
-    """True for one's own runs, those of projects one leads, and everybody's where the role says so."""
-    return person.may(Action.SEE_ALL) or (person.may(Action.SEE_OWN) and (
-        run.payer == person.payer or run.account_name in person.projects))
+    return store().read(lambda tx: explain_run(tx, run_key, person))
 
 
 def receipts(person: Person, choice: str) -> list[Receipt]:

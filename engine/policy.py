@@ -15,6 +15,11 @@ def allow(person: Person, action: Action) -> None:
         raise NotAllowed(f"{person.name} ({person.role}) may not {action.replace('_', ' ')}.")
 
 
+def may_see_run(person: Person, payer: str, account: str) -> bool:
+    """True for runs one pays, those of projects one leads, and everybody's where the role says so."""
+    return person.may(Action.SEE_ALL) or (person.may(Action.SEE_OWN) and (payer == person.payer or account in person.projects))
+
+
 def allow_payer(person: Person, payer: str, own: Action, others: Action) -> None:
     """Refuse unless `person` may do it: `own` for what they pay themselves, `others` for anybody else's."""
     allow(person, own if person.payer == payer and not person.may(others) else others)

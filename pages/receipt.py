@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, confirm, exports, job_table, navigation, reads, tables, words
+from dashboard import actions, confirm, explaining, exports, job_table, navigation, reads, tables, words
 from dashboard.access import require
 from dashboard.paying import paying, settled
 from dashboard.receipt_lines import lines, sums
@@ -116,10 +116,16 @@ def jobs(person: Person, receipt: Receipt) -> None:
     """Its lines job by job, and the same as a file."""
     with st.expander(f"{words.count(receipt.lines, 'line')}, one a job", icon=":material/list:"):
         found = reads.receipt_jobs(person, receipt.id)
-        tables.table(job_table.line_rows(found), job_table.line_columns(receipt.currency), key="receipt_jobs", height=400,
-                     alt="The receipt's lines, one a job")
+        selected = tables.table(job_table.line_rows(found), job_table.line_columns(receipt.currency), key="receipt_jobs",
+                                select="single-row", on_select=_selected, height=400, alt="The receipt's lines, one a job")
         st.download_button("Lines as CSV", lambda: exports.csv(found.with_columns(exports.exact("cost_micro").alias("cost"))),
                            f"{receipt.number}.csv", "text/csv", on_click="ignore", icon=":material/download:", key="lines_csv")
+    if st.session_state.pop("line_selected", False) and selected:
+        explaining.explain_cost(person, str(found["run_key"][selected[0]]))
+
+
+def _selected() -> None:
+    st.session_state["line_selected"] = True
 
 
 @st.dialog("Void this receipt?", icon=":material/warning:")

@@ -18,6 +18,7 @@ import stamina
 from data.analytics.lake import Lake
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
+from data.postgres.shelves.explain_reads import ExplainReadsShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
@@ -144,6 +145,11 @@ class PostgresTransaction:
     def quotes(self) -> QuoteShelf:
         """What a quote is set beside."""
         return QuoteShelf(self.connection)
+
+    @cached_property
+    def explain_reads(self) -> ExplainReadsShelf:
+        """What an explanation is made of."""
+        return ExplainReadsShelf(self.connection)
 
     @cached_property
     def users(self) -> UserShelf:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from engine.explain import Run, billing_state, explain, why
+from engine.explain import OnReceipt, Run, billing_state, explain, reasons
 from engine.rates import DEFAULT_CARDS
 
 GOV = next(card for card in DEFAULT_CARDS if card.tier == "gov")
 ENDED = datetime(2026, 10, 3, 12, tzinfo=UTC)
 GOLDEN = Run(
-    run_key="c/1/0", cluster="c", job_id="1", job_name="train", user_name="alice", account_name="physics", partition_name="gpu",
+    run_key="c/1/0", cluster="c", job_id="1", job_id_raw=1, run_id=1, job_name="train",
+    user_name="alice", account_name="physics", partition_name="gpu",
     qos="", node_list="g1", state="COMPLETED", submit_at=ENDED, start_at=ENDED, end_at=ENDED, elapsed_seconds=7200,
     alloc_tres="cpu=4,gres/gpu=1,mem=16G", alloc_cpus=4, alloc_gpus=1, alloc_mem_mib=16384, cpu_used_core_seconds=15_120,
     cpu_used_from="steps TotalCPU", mem_used_mib_seconds=28 * 1024 * 3600, mem_used_from="steps AveRSS × Elapsed", ended=True,
@@ -22,6 +23,8 @@ GOLDEN = Run(
     gpu_seconds=7200, mem_mib_seconds=28 * 1024 * 3600, extra_seconds=0, extra_micro=0,
     cpu_micro=12_600_000, gpu_micro=20_000_000, mem_micro=28_000_000,
     rounding_micro=0, cost_micro=60_600_000, billed_micro=None)
+LIVE = OnReceipt("rcpt_2", "CH-2026-000002", "pending", "usage", True, 1, 60_600_000, ENDED)
+VOID = replace(LIVE, receipt_id="rcpt_1", number="CH-2026-000001", status="void", live=False)
 
 
 def test_the_golden_case_says_4_2_core_hours_2_gpu_hours_28_gib_hours_and_60_60() -> None:
@@ -47,18 +50,20 @@ def test_the_policy_allocated_names_what_was_set_aside() -> None:
         "AllocTRES cpu × ElapsedRaw", "AllocTRES gres/gpu × ElapsedRaw", "AllocTRES mem × ElapsedRaw"]
 
 
-@pytest.mark.parametrize(("change", "receipt", "words"), [
-    ({"ended": False}, None, "still running"),
-    ({"ended": False, "start_at": None}, None, "waits for its turn"),
-    ({"elapsed_seconds": 0, "cost_micro": 0}, None, "before it ran"),
-    ({"cost_micro": 0}, None, "less than the smallest coin"),
-    ({}, None, "not billed yet"),
-    ({"billed_micro": 60_600_000}, "CH-2026-000001", "on receipt CH-2026-000001."),
-    ({"billed_micro": 66_600_000}, "CH-2026-000001", "takes off 6.00 THB"),
-    ({"billed_micro": 60_000_000}, "CH-2026-000001", "adds 0.60 THB"),
+@pytest.mark.parametrize(("change", "receipts", "words"), [
+    ({"ended": False}, [], "still running"),
+    ({"ended": False, "start_at": None}, [], "waits for its turn"),
+    ({"elapsed_seconds": 0, "cost_micro": 0}, [], "before it ran"),
+    ({"cost_micro": 0}, [], "less than the smallest coin"),
+    ({}, [], "not billed yet"),
+    ({}, [VOID], "which was voided"),
+    ({"billed_micro": 60_600_000}, [LIVE, VOID], "on receipt CH-2026-000002 (pending)."),
+    ({"billed_micro": 66_600_000, "revision": 2}, [LIVE], "usage was corrected since: the next receipt takes off 6.00 THB"),
+    ({"billed_micro": 60_000_000}, [LIVE], "price was changed since: the next receipt adds 0.60 THB"),
 ])
-def test_why_it_is_charged_or_not(change: dict[str, Any], receipt: str | None, words: str) -> None:
-    assert words in why(replace(GOLDEN, **change), receipt)
+def test_why_it_is_charged_or_not(change: dict[str, Any], receipts: list[OnReceipt], words: str) -> None:
+    run = replace(GOLDEN, **change)
+    assert words in reasons(run, explain(run, GOV), receipts)[0].sentence
 
 
 @pytest.mark.parametrize(("row", "state"), [

@@ -10,7 +10,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-TOPICS = ("guards", "people", "rates", "usage", "ledger", "receipts", "payments", "audit")
+TOPICS = ("guards", "people", "rates", "usage", "ledger", "receipts", "payments", "audit", "explain")
 
 
 def upgrade() -> None:

@@ -12,7 +12,7 @@ from data.postgres.bulk import as_columns, copy_blocks, copy_in, copy_out, copy_
 from data.postgres.shelves.shelf import Shelf
 from engine.daily import RUN_SCHEMA
 from engine.rating import CHARGE_SCHEMA
-from engine.revisions import ALIAS, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
+from engine.revisions import ALIAS, BILLING, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
 from engine.usage import USAGE_SCHEMA, Asked
 
 # How people see a stored run: column here, name outside.
@@ -41,6 +41,13 @@ union all
 select t.row, u.id, false, {_SAME} from told t
   join usage_record u on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)
   where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key
+"""
+# What a correction of an ended run replaces is kept, for explanations.
+_REPLACED = f"""
+insert into usage_revision (usage_id, revision, run_id, replaced_by, was)
+select u.id, u.revision, u.run_id, :run_id, jsonb_build_object({", ".join(f"'{name}', u.{name}" for name in (*BILLING, "alloc_tres",
+       "rate_card", "cost_micro"))})
+from revised r join usage_record u on u.id = r.id where u.ended and r.step = 1 order by u.id
 """
 UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
 
@@ -112,6 +119,7 @@ class UsageShelf(Shelf):
         columns = [name for name in WRITTEN if name not in kept]
         self._stage("revised", priced.select("id", "step", "sluid", *columns), key="id bigint, step int")
         changes = ", ".join(f"{name} = r.{name}" for name in columns)
+        self.execute(_REPLACED, run_id=run_id)
         self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"
                      " run_id = :run_id from revised r where u.id = r.id", run_id=run_id)
 

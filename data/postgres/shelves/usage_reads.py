@@ -1,4 +1,4 @@
-"""What people read of usage: runs by filter and page, their sums, days and months, one run with its receipts.
+"""What people read of usage: runs by filter and page, their sums, days and months.
 
 Read-only and never wider than its scope: every query carries whose usage may be seen. Days and months are those of the
 site's zone; amounts micro-units of one named currency.
@@ -15,7 +15,6 @@ import polars as pl
 
 from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
-from engine.explain import Run
 
 UTC_TIME = pl.Datetime("us", "UTC")
 RUNS_SCHEMA: dict[str, pl.DataType] = {
@@ -98,18 +97,6 @@ class NowRunning:
     gpus: int
 
 
-@dataclass(frozen=True, slots=True)
-class OnReceipt:
-    """A receipt a run stands on."""
-
-    receipt_id: str
-    number: str
-    status: str
-    kind: str
-    live: bool
-    cost_micro: int
-
-
 class UsageReadsShelf(Shelf):
     """Reads for pages and downloads."""
 
@@ -171,17 +158,6 @@ class UsageReadsShelf(Shelf):
             f" coalesce(array_agg(distinct state), array[]::text[]) as states from usage_record where {where}", **values)
         assert row is not None
         return sorted(row.accounts), sorted(row.partitions), sorted(row.states)
-
-    def run(self, run_key: str) -> Run | None:
-        """One run as it is kept."""
-        row = self.one(f"select {', '.join(Run.__slots__)} from usage_record where run_key = :key", key=run_key)
-        return Run(**{name: getattr(row, name) for name in Run.__slots__}) if row else None
-
-    def receipts_of(self, run_key: str) -> list[OnReceipt]:
-        """The receipts a run stands on, the newest first, void ones included."""
-        return [OnReceipt(row.id, row.number, row.status, row.kind, row.live, row.cost_micro) for row in self.rows(
-            "select r.id, r.number, r.status, l.kind, l.live, l.cost_micro from receipt_line l"
-            " join receipt r on r.id = l.receipt_id where l.run_key = :key order by l.live desc, l.id desc", key=run_key)]
 
     def tier_of(self, payer: str) -> str | None:
         """The payer's tier; None for somebody who was never met."""
