@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import navigation, reads, tables, words
 from dashboard.job_table import shown
 from engine.errors import DomainError
-from engine.explain import Explained, Run
+from engine.explain import METER_NAMES, Explained, Run
 from engine.explain_text import card_line, record_lines, rounding_words, valid_from
 from engine.money import amount_text
 from engine.users import Action, Person
@@ -76,8 +76,8 @@ def _about(run: Run) -> str:
 
 def _factor_rows(found: Explained) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [
-        {"meter": words.METER_NAMES[factor.meter], "source": factor.figures, "quantity": factor.quantity_micro / 1e6,
-         "unit": words.METER_UNITS[factor.meter], "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
+        {"meter": METER_NAMES[factor.meter], "source": factor.figures, "quantity": factor.quantity_micro / 1e6,
+         "unit": words.METER_UNITS.get(factor.meter, "unit-h"), "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
         for factor in found.explanation.factors]
     rounding = found.explanation.rounding_micro
     return [*rows, {"meter": "Rounding", "source": rounding_words(found), "quantity": None, "unit": "",

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from engine.meters import RUN_METERS
 from engine.money import amount_text, exact_text
 from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
 
-UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 3600 * 1024}           # core-seconds, GPU-seconds, MiB-seconds
-BASE_UNITS = {"cpu": "core-seconds", "gpu": "GPU-seconds", "mem": "MiB-seconds"}
-METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory"}
+UNIT_SIZE = {str(meter): meter.unit_size for meter in RUN_METERS}
+BASE_UNITS = {str(meter): meter.base for meter in RUN_METERS}
+METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory", "node": "Nodes", "billing": "Billing units"}
 SHOWN_STEP = 100                                                     # micro-units in the fourth decimal
 ROUNDING_WORDS = {Rounding.PER_JOB_MINOR: "per job, to the smallest coin",
                   Rounding.PER_RECEIPT_MINOR: "per receipt, to the smallest coin"}
@@ -111,11 +112,11 @@ class Run:
 
     def quantity(self, meter: str) -> int:
         """What is billed of `meter`, in its smallest unit."""
-        return {"cpu": self.cpu_core_seconds, "gpu": self.gpu_seconds, "mem": self.mem_mib_seconds}[meter]
+        return {"cpu": self.cpu_core_seconds, "gpu": self.gpu_seconds, "mem": self.mem_mib_seconds}.get(meter, self.extra_seconds)
 
     def amount_micro(self, meter: str) -> int:
         """What that costs, cut to micro-units."""
-        return {"cpu": self.cpu_micro, "gpu": self.gpu_micro, "mem": self.mem_micro}[meter]
+        return {"cpu": self.cpu_micro, "gpu": self.gpu_micro, "mem": self.mem_micro}.get(meter, self.extra_micro)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +248,15 @@ class Answer:
 
 def explain(run: Run, card: RateCard) -> Explanation:
     """Take the charge of `run` apart by the card it carries."""
-    factors = tuple(_factor(run, card, meter) for meter in METERS)
+    factors = tuple(_factor(run, card, meter) for meter in meters(run))
     rest = run.cost_micro - sum(factor.shown_micro for factor in factors)
     return Explanation(factors, run.rounding_micro, rest, run.cost_micro, run.currency, card.name)
+
+
+def meters(run: Run) -> tuple[str, ...]:
+    """The meters of a run's price: with its nodes, or Slurm's billing units, where these are charged."""
+    extra = "billing" if run.policy == Policy.BILLING_TRES else "node"
+    return (*METERS, extra) if run.extra_seconds or run.extra_micro else METERS
 
 
 def _factor(run: Run, card: RateCard, meter: str) -> Factor:
@@ -262,7 +269,7 @@ def source(run: Run, meter: str) -> str:
     """Which columns of the source the quantity of `meter` comes from."""
     if meter == "gpu":
         return "AllocTRES gres/gpu × ElapsedRaw"
-    if run.policy == Policy.ALLOCATED:
+    if run.policy != Policy.USED or meter in ("node", "billing"):
         return f"AllocTRES {meter} × ElapsedRaw"
     return run.cpu_used_from if meter == "cpu" else run.mem_used_from
 
@@ -274,7 +281,7 @@ def figures(run: Run, meter: str) -> str:
              "steps AveRSS × Elapsed": "AveRSS of its steps × their Elapsed"}
     if column in words:
         return words[column]
-    pattern = {"cpu": r"cpu=", "gpu": r"gres/gpu(?::[^=,]+)?=", "mem": r"mem="}[meter]
+    pattern = {"cpu": r"cpu=", "gpu": r"gres/gpu(?::[^=,]+)?=", "mem": r"mem="}.get(meter, f"{meter}=")
     named = [part for part in run.alloc_tres.split(",") if re.match(pattern, part)]
     text = ",".join(named) or f"{column.split(' ')[1]}: none"
     return f"AllocTRES {text} × ElapsedRaw {run.elapsed_seconds:,} s"

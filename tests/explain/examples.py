@@ -7,7 +7,7 @@ from pathlib import Path
 from data.postgres.store import Store
 from engine.explain import Answer, Explained
 from engine.policy import OPERATOR
-from engine.rates import cards_from_text
+from engine.rate_text import cards_from_text
 from engine.services.explain import explain_job
 from engine.services.rates import publish_cards
 from engine.users import Person

@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from data.postgres.store import Store
 from engine.explain import METERS, Run, decimal, explain
 from engine.policy import OPERATOR
-from engine.rates import RateCard, cards_frame, cards_from_text
+from engine.rate_text import cards_from_text
+from engine.rates import RateCard, cards_frame
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.services.explain import disagreeing, explain_job
 from tests.engine.usage_frames import frame, run
