@@ -14,11 +14,10 @@ from commands.output import table
 from engine.money import amount_text, exact_text
 from engine.policy import OPERATOR
 from engine.quotes import Quote, Step, asked_words, quantity_text
-from engine.sbatch import BadRequest, Option, Request, overridden, request, script_options
+from engine.sbatch import MOST_BYTES, BadRequest, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing, Quoted, make_quote
 
 HELP = "what a job would cost, step by step, and what would be cheaper: --cpus N --time T, or job.sh"
-MOST_BYTES = 4 << 20                         # what sbatch takes too
 STATED = {"cpus": "cpus", "gpus": "gpus", "gpu_model": "gpu-model", "mem": "mem-total", "time": "time", "nodes": "nodes",
           "start": "begin", "account": "account", "count": "count", "billing": "billing"}
 
@@ -63,14 +62,10 @@ def _stated(args: argparse.Namespace) -> tuple[Option, ...]:
 def _read(name: str) -> tuple[str, str]:
     try:
         raw = sys.stdin.buffer.read(MOST_BYTES + 1) if name == "-" else _bytes(Path(name))
-        if len(raw) > MOST_BYTES:
-            raise BadRequest(f"{name} is larger than {MOST_BYTES >> 20} MiB: that is no job script.")
-        return raw.decode(), "the script" if name == "-" else name
     except (OSError, ValueError) as error:
-        if isinstance(error, UnicodeDecodeError):
-            raise BadRequest(f"{name} is no text: a job script is a text file in UTF-8.") from None
-        why = error.strerror if isinstance(error, OSError) else error
-        raise BadRequest(f"{name} cannot be read: {why}.") from None
+        raise BadRequest(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    said = "the script" if name == "-" else name
+    return script_text(raw, said), said
 
 
 def _bytes(path: Path) -> bytes:

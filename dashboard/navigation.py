@@ -37,6 +37,7 @@ class Entry:
 RESEARCH = (
     Entry("home", "Home", "home", "home", Action.SEE_OWN),
     Entry("usage", "Usage", "bar_chart", "usage", Action.SEE_OWN),
+    Entry("quote", "Quote", "request_quote", "quote", Action.SEE_OWN),
     Entry("receipts", "Receipts", "receipt_long", "receipts", Action.SEE_OWN),
     Entry("receipt", "Receipt", "receipt", "receipt", Action.SEE_OWN, shown=False),
     Entry("profile", "Profile", "person", "profile", shown=False),

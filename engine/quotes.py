@@ -262,3 +262,8 @@ def span_words(seconds: int) -> str:
 def quantity_text(micro: int) -> str:
     """Millionths of a unit as short as they are exact: `768`, `4.2`, `0.016667`."""
     return exact_text(micro).rstrip("0").rstrip(".") if micro % 10**6 else f"{micro // 10**6:,}"
+
+
+def gpu_models(book: Sequence[RateCard], now: datetime) -> tuple[str, ...]:
+    """The GPU models that cards valid now name, by name."""
+    return ()

@@ -59,6 +59,7 @@ class Request:
         return sum(number for _, number in self.gpus)
 
 
+MOST_BYTES = 4 << 20                         # what sbatch takes too
 LARGEST = 10**7                              # CPUs, GPUs, nodes: beyond that it is a slip of the pen
 LARGEST_MIB = 1 << 40
 LONGEST_SECONDS = 366 * 86_400
@@ -99,6 +100,16 @@ NOTED = {
     "tres-per-node": "not used", "tres-per-socket": "not used",
 }
 KNOWN = READ | QUIET | FLAGS | frozenset(NOTED)
+
+
+def script_text(raw: bytes, name: str) -> str:
+    """The bytes of a file as text; a BadRequest says why they are no job script."""
+    if len(raw) > MOST_BYTES:
+        raise BadRequest(f"{name} is larger than {MOST_BYTES >> 20} MiB: that is no job script.")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(f"{name} is no text: a job script is a text file in UTF-8.") from None
 
 
 def script_options(text: str, name: str) -> tuple[Option, ...]:

@@ -42,11 +42,11 @@ def make_quote(tx: Transaction, asked: Request, by: Person, payer: str = "", tie
     """
     if payer:
         allow_payer(by, payer, own=Action.SEE_OWN, others=Action.SEE_ALL)
-    own = next((one.tier for one in tx.payers.all() if one.name == payer), None)
+    own = next((one.tier for one in tx.payers.all() if one.name == payer), tx.settings.default_tier)
     if tier and tier != own:
         allow(by, Action.SEE_RATES)
     start = (asked.begin or tx.now).replace(microsecond=0)
-    made = quote(asked, start, tier or own or tx.settings.default_tier, tx.rates.book())
+    made = quote(asked, start, tier or own, tx.rates.book())
     return Quoted(made, owing(tx, payer) if payer else None)
 
 

@@ -1,0 +1,57 @@
+"""Quote: what a job would cost before it runs, step by step, when it would be cheaper, and what one owes already."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import quote_parts, reads_quotes, tables
+from dashboard.access import require
+from dashboard.words import plain
+from engine.errors import DomainError
+from engine.services.quotes import Quoted
+from engine.users import Action, Person
+
+
+def show(person: Person) -> None:
+    """The page from top to bottom."""
+    choices = reads_quotes.choices(person)
+    head = st.container()
+    left, right = st.columns([1, 1.75])
+    with right:
+        place = st.container()
+    try:
+        with left, tables.card("The job", height="content"):
+            tier = quote_parts.tier_choice(choices)
+            options = quote_parts.form(choices)
+        found = reads_quotes.quoted(person, quote_parts.read(options, choices), tier) if options else None
+    except DomainError as refusal:
+        found = None
+        with place:
+            quote_parts.refuse(refusal.sentence)
+    else:
+        with place:
+            answer(found)
+    with head:
+        tables.page_head("Quote", f"What a job would cost before it runs · {plain(choices.payer)}")
+
+
+def answer(found: Quoted | None) -> None:
+    """The price, what is cheaper, and what is owed."""
+    if found is None:
+        quote_parts.nothing_yet()
+        return
+    made, currency = found.quote, found.quote.card.currency
+    with tables.card("The price", f"tier {plain(made.tier)} · {currency}", "content"):
+        quote_parts.price(made)
+    if len({micro for _, micro in made.curve}) > 1:
+        with tables.card("When it starts", f"{currency}, by start within seven days; the dot is the start above", "content"):
+            quote_parts.by_start(made)
+    with tables.card("Cheaper", f"{currency}, by the same prices", "content"):
+        quote_parts.cheaper(made)
+    quote_parts.notes(made)
+    if found.owing:
+        with tables.card("Already owed", plain(found.owing.payer), "content"):
+            quote_parts.owing(found.owing)
+
+
+show(require(Action.SEE_OWN))
