@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.errors import MoneyError
 from engine.quotes import Quote, asked_words, quantity_text, quote, tres_text
-from engine.rates import DEFAULT_CARDS, Policy, cards_frame
+from engine.rates import DEFAULT_CARDS, Policy, cards_frame, with_prices
 from engine.rating import rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import tres
@@ -66,13 +66,13 @@ def test_what_is_called_cheaper_is_cheaper_by_the_same_function(asked: Request) 
 
 def test_half_the_memory_is_offered_where_memory_costs_something() -> None:
     assert [one.what for one in quote(GOLDEN, START, "gov", DEFAULT_CARDS).alternatives] == ["half the memory (64G)"]
-    free = [replace(card, mem_micro_per_gib_hour=0) for card in DEFAULT_CARDS]
+    free = [with_prices(card, mem=0) for card in DEFAULT_CARDS]
     assert not quote(GOLDEN, START, "gov", free).alternatives
 
 
 def test_a_card_that_begins_later_this_week_is_a_reason_to_wait() -> None:
     gov = next(card for card in DEFAULT_CARDS if card.tier == "gov")
-    cheap = replace(gov, version=2, valid_from=START + timedelta(days=5), cpu_micro_per_core_hour=1_000_000)
+    cheap = with_prices(replace(gov, version=2, valid_from=START + timedelta(days=5)), cpu=1_000_000)
     made = quote(GOLDEN, START, "gov", (gov, cheap))
     wait = next(one for one in made.alternatives if one.kind == "start")
     assert wait.start + timedelta(seconds=GOLDEN.seconds) == cheap.valid_from        # priced by the card valid at its end
@@ -81,7 +81,7 @@ def test_a_card_that_begins_later_this_week_is_a_reason_to_wait() -> None:
 
 def test_tasks_that_wait_for_others_are_priced_when_their_turn_comes() -> None:
     gov = next(card for card in DEFAULT_CARDS if card.tier == "gov")
-    dear = replace(gov, version=2, valid_from=START + timedelta(days=3), cpu_micro_per_core_hour=4_000_000)
+    dear = with_prices(replace(gov, version=2, valid_from=START + timedelta(days=3)), cpu=4_000_000)
     one_round = quote(replace(GOLDEN, count=10), START, "gov", (gov, dear))
     two_rounds = quote(replace(GOLDEN, count=10, at_once=6), START, "gov", (gov, dear))
     assert two_rounds.total_micro - one_round.total_micro == 4 * 768_000_000 and adds_up(two_rounds)
