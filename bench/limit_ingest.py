@@ -25,7 +25,12 @@ NAMED = {"JobID": "job_id", "JobName": "job_name", "User": "user_name", "Account
 
 def priced(path: Path) -> pl.DataFrame:
     """The rows the product keeps (`bench.rows.KEPT`), in the order of the file."""
-    jobs = pl.read_csv(path, separator="|", columns=[*NAMED, "JobIDRaw"], quote_char=None,
+    return priced_text(path)
+
+
+def priced_text(source: Path | bytes) -> pl.DataFrame:
+    """The same of a file or of a part of one, header included."""
+    jobs = pl.read_csv(source, separator="|", columns=[*NAMED, "JobIDRaw"], quote_char=None,
                        schema_overrides={**dict.fromkeys(NAMED, pl.String()), "JobIDRaw": pl.Int64()}).rename(NAMED)
     tres = _tres(jobs.get_column("alloc_tres").unique())
     c = pl.col

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 
 # All that is kept of a run, without what is the same in all rows of the benchmark's file.
@@ -9,9 +11,18 @@ KEPT = ("run_key", "cluster", "job_id", "job_id_raw", "job_name", "user_name", "
         "state", "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
         "cpu_used_core_seconds", "mem_used_mib_seconds", "payer", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds",
         "extra_seconds", "cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
+SLICE = 1_000_000
 
 
-def digest(rows: pl.DataFrame) -> dict[str, int]:
+def digest(rows: pl.DataFrame | pl.LazyFrame) -> dict[str, int]:
     """The rows' number, their cost, and a sum over the hashes of all of KEPT, whatever their order."""
-    hashes = rows.select(KEPT).hash_rows()
-    return {"rows": len(rows), "cost_micro": rows["cost_micro"].sum(), "digest": int(hashes.cast(pl.Int128).sum() % 2**61)}
+    count = cost = total = 0
+    for part in [rows] if isinstance(rows, pl.DataFrame) else _slices(rows):
+        count, cost = count + len(part), cost + part["cost_micro"].sum()
+        total += int(part.select(KEPT).hash_rows().cast(pl.Int128).sum())
+    return {"rows": count, "cost_micro": cost, "digest": total % 2**61}
+
+
+def _slices(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    count = rows.select(pl.len()).collect().item()
+    yield from (rows.slice(start, SLICE).collect() for start in range(0, count, SLICE))

@@ -7,10 +7,11 @@ import json
 import sys
 
 from bench.ingest import bench_ingest
+from bench.rate import bench_rate
 from commands.output import table
 
 HELP = "measure a part of the product beside its limit"
-BENCHES = {"ingest": bench_ingest}
+BENCHES = {"ingest": bench_ingest, "rate": bench_rate}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +29,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+# A figure's name in the JSON, its heading, and how it is shown.
+FIGURES = (("size", "Jobs", "{:,}"), ("seconds", "Seconds", "{:.2f}"), ("cpu_seconds", "CPU seconds", "{:.2f}"),
+           ("peak_mib", "Peak MiB", "{:.0f}"), ("per_second", "Jobs per second", "{:,}"), ("p50_ms", "p50 ms", "{:.1f}"),
+           ("p95_ms", "p95 ms", "{:.1f}"))
+
+
 def _shown(report: dict[str, object]) -> str:
     rows, ratios = report["rows"], report["ratios"]
     assert isinstance(rows, list) and isinstance(ratios, dict)
-    lines = [[row["what"], row["role"], f"{row['seconds']:.2f}", f"{row['cpu_seconds']:.2f}", f"{row['peak_mib']:.0f}",
-              f"{row['per_second']:,}"] for row in rows]
-    heads = ["What", "Role", "Seconds", "CPU seconds", "Peak MiB", "Jobs per second"]
-    lines.append(["product / limit", "", f"{ratios['seconds']} ×", f"{ratios['cpu_seconds']} ×", f"{ratios['peak_mib']} ×", ""])
-    return table(heads, lines, right=(2, 3, 4, 5))
+    shown = [figure for figure in FIGURES if any(figure[0] in row for row in rows)]
+    lines = [[row["what"], row["role"], *(form.format(row[name]) if name in row else "" for name, _, form in shown)] for row in rows]
+    told = table(["What", "Role", *(head for _, head, _ in shown)], lines, right=tuple(range(2, 2 + len(shown))))
+    return "\n".join([told, "", *(f"{name}: {value}" for name, value in ratios.items())])
 
 
 def _positive(text: str) -> int:

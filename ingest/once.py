@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from ingest.repeats import Repeats
 from ingest.spool import Spool
 
 
@@ -18,22 +19,18 @@ class Once:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._spool = Spool()
-        self._hashes: list[pl.Series] = []
+        self._seen = Repeats()
 
     def append(self, usage: pl.DataFrame) -> None:
         """One more frame of USAGE_SCHEMA."""
         if len(usage):
             self._spool.append(usage)
-            self._hashes.append(usage["run_key"].hash())
+            self._seen.add(usage["run_key"].hash())
 
     def frames(self) -> Iterable[pl.DataFrame]:
         """Everything that was appended, each run once. Call it when all is there."""
-        hashes = pl.concat(self._hashes) if self._hashes else pl.Series(dtype=pl.UInt64)
-        if hashes.n_unique() == len(hashes):
-            return self._spool
-        suspects = hashes.filter(hashes.is_duplicated()).unique()
-        earlier = _earlier(self._spool, suspects)
-        if earlier.is_empty():
+        suspects = self._seen.found()
+        if suspects.is_empty() or (earlier := _earlier(self._spool, suspects)).is_empty():
             return self._spool
         repeats = "1 row" if len(earlier) == 1 else f"{len(earlier)} rows"
         self.notes.append(f"{repeats} repeated by a later row of the same run; the last one was taken.")

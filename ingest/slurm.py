@@ -14,10 +14,10 @@ from engine.errors import BatchRefused
 from engine.ports import Progress
 from engine.slurm_text import TextReader
 from engine.slurm_usage import UsageBuilder
-from engine.usage import UsageBatch
+from engine.usage import Rejection, UsageBatch
 from ingest.once import Once
 
-BLOCK = 16 << 20
+BLOCK = 8 << 20
 BOM = b"\xef\xbb\xbf"
 Opener = Callable[[], IO[bytes]]
 
@@ -46,24 +46,40 @@ def read_material(material: Material, progress: Progress) -> UsageBatch:
 
 
 def _read_text(material: Material, progress: Progress) -> UsageBatch:
-    builder, once = UsageBuilder(material.cluster), Once()
-    with material.open() as stream:
-        header, crlf = _header(stream, material)
-        reader = TextReader(header, material.where, crlf)
-        for usage in _usage(reader, stream, builder):
-            once.append(usage)
-            if material.size:
-                progress(min(stream.tell() / material.size, 1.0))
-    if builder.lines + len(reader.rejected) == 0:
-        reader.notes.append("There is a header and no row.")
-    once.append(builder.finish(lambda lines: _texts(material, lines, reader.texts)))
-    if reader.joined:
-        what = "1 row" if reader.joined == 1 else f"{reader.joined} rows"
-        reader.notes.append(f"{what} broken by a separator or a newline inside a name put together again.")
-    return UsageBatch(
-        source=material.source, origin=material.origin, lines=builder.lines + len(reader.rejected), frames=once.frames(),
-        rejected=tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line)),
-        notes=(*reader.notes, *builder.notes, *once.notes))
+    reading, once = TextUsage(material, progress), Once()
+    for usage in reading:
+        once.append(usage)
+    frames = once.frames()
+    return UsageBatch(source=material.source, origin=material.origin, lines=reading.lines, frames=frames,
+                      rejected=reading.rejected, notes=(*reading.notes, *once.notes))
+
+
+class TextUsage:
+    """Usage frames of sacct's text, block by block, once; afterwards `lines`, `rejected` and `notes` tell of all of it."""
+
+    def __init__(self, material: Material, progress: Progress) -> None:
+        self.lines = 0
+        self.rejected: tuple[Rejection, ...] = ()
+        self.notes: tuple[str, ...] = ()
+        self._material, self._progress = material, progress
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        material, builder = self._material, UsageBuilder(self._material.cluster)
+        with material.open() as stream:
+            header, crlf = _header(stream, material)
+            reader = TextReader(header, material.where, crlf)
+            for usage in _usage(reader, stream, builder):
+                yield usage
+                if material.size:
+                    self._progress(min(stream.tell() / material.size, 1.0))
+        if builder.lines + len(reader.rejected) == 0:
+            reader.notes.append("There is a header and no row.")
+        yield builder.finish(lambda lines: _texts(material, lines, reader.texts))
+        if reader.joined:
+            what = "1 row" if reader.joined == 1 else f"{reader.joined} rows"
+            reader.notes.append(f"{what} broken by a separator or a newline inside a name put together again.")
+        self.lines, self.notes = builder.lines + len(reader.rejected), (*reader.notes, *builder.notes)
+        self.rejected = tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line))
 
 
 def _usage(reader: TextReader, stream: IO[bytes], builder: UsageBuilder) -> Iterator[pl.DataFrame]:

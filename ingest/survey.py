@@ -9,6 +9,7 @@ import polars as pl
 
 from engine.revisions import one_row_a_run
 from engine.usage import empty_usage
+from ingest.repeats import Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,11 @@ def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
     Where all runs have a SLUID, or none has, the run key says all. Only a batch that repeats keys or mixes both is put
     together in memory to be sorted out.
     """
-    hashes, named, runs = [], 0, 0
+    seen, named = Repeats(), 0
     for frame in frames:
-        hashes.append(frame["run_key"].hash())
+        seen.add(frame["run_key"].hash())
         named += frame["sluid"].count()
-        runs += len(frame)
-    if not runs or (named in (0, runs) and pl.concat(hashes).n_unique() == runs):
+    if named in (0, seen.count) and seen.found().is_empty():
         return frames
     return [one_row_a_run(pl.concat([empty_usage(), *frames]))]
 

@@ -1,0 +1,44 @@
+"""The limit for rating a file: bare polars in bounded blocks, cut at newlines, stored as Parquet; nothing is checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from bench.limit_ingest import priced_text
+from bench.measure import Measured
+from bench.rows import KEPT, digest
+from ingest.pricing import parquet_writer, row_groups
+
+BLOCK = 8 << 20
+
+
+def blocks(path: Path) -> Iterator[pl.DataFrame]:
+    """Priced rows of the file, block by block."""
+    with path.open("rb") as file:
+        head, carry = file.readline(), b""
+        while block := file.read(BLOCK):
+            cut = block.rfind(b"\n") + 1
+            yield priced_text(b"".join([head, carry, memoryview(block)[:cut]])).select(KEPT)
+            carry = block[cut:]
+
+
+def main(path: Path, out: Path) -> str:
+    """Figures of one run, and what it made."""
+    with Measured() as measured:
+        writer = None
+        for group in row_groups(blocks(path)):
+            rows = group.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or parquet_writer(out, rows.schema)
+            writer.write_table(rows)
+        assert writer is not None
+        writer.close()
+    return json.dumps({**measured.figures, **digest(pl.scan_parquet(out))})
+
+
+if __name__ == "__main__":
+    print(main(Path(sys.argv[1]), Path(sys.argv[2])))

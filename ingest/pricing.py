@@ -1,0 +1,103 @@
+"""Pricing a file without keeping it: usage in, Parquet out, in memory that does not grow with the file.
+
+Everything that ingestion checks is checked, and what cannot be read is told. The output has the same bytes whatever the
+size of the blocks it was read in and however many threads there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import BatchRefused
+from engine.ports import Progress
+from engine.rates import RateCard
+from engine.services.usage import price
+from engine.usage import Rejection
+from ingest.repeats import Repeats
+from ingest.slurm import Material, TextUsage
+
+ROW_GROUP = 32_768
+# Texts that mostly repeat are written as numbers into a list; what a reader may skip by has its smallest and largest value.
+REPEATING = ["cluster", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state", "alloc_tres",
+             "cpu_used_from", "mem_used_from", "payer", "tier", "rate_card", "policy", "currency"]
+SKIPPED_BY = ["job_id_raw", "end_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What a file would cost: runs, their sum by currency in micro-units, what was rejected, remarks."""
+
+    lines: int
+    runs: int
+    cost_micro: dict[str, int]
+    rejected: tuple[Rejection, ...]
+    notes: tuple[str, ...]
+
+
+def price_text(material: Material, out: Path, tier: str, book: list[RateCard], progress: Progress = lambda _: None) -> Priced:
+    """Price the sacct text in `material` for payers of `tier` and write one row a run (USAGE_SCHEMA and the charge) to `out`.
+
+    BatchRefused where ingestion would refuse it, and where a run stands in it twice: ingestion takes the last one, which
+    nobody can know before the end. `out` is whole or not there.
+    """
+    reading, seen, costs = TextUsage(material, progress), Repeats(), dict[str, int]()
+    fresh = out.with_name(f"{out.name}.new")
+    try:
+        _write(fresh, _counted((_priced(usage, tier, book) for usage in reading), seen, costs))
+        if len(found := seen.found()):
+            raise BatchRefused(f"{material.where}: {len(found)} runs stand in it more than once; ingest it, that takes the last of each.")
+        fresh.replace(out)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return Priced(reading.lines, seen.count, costs, reading.rejected, reading.notes)
+
+
+def _priced(usage: pl.DataFrame, tier: str, book: list[RateCard]) -> pl.DataFrame:
+    payers = usage.select(payer=pl.col("user_name").unique()).with_columns(tier=pl.lit(tier))
+    return price(usage, payers, book)
+
+
+def _counted(frames: Iterable[pl.DataFrame], seen: Repeats, costs: dict[str, int]) -> Iterator[pl.DataFrame]:
+    for frame in frames:
+        seen.add(frame["run_key"].hash())
+        for currency, micro in frame.group_by("currency").agg(pl.col("cost_micro").sum()).iter_rows():
+            costs[currency] = costs.get(currency, 0) + micro
+        yield frame
+
+
+def _write(path: Path, frames: Iterable[pl.DataFrame]) -> None:
+    writer: pq.ParquetWriter | None = None
+    try:
+        for group in row_groups(frames):
+            rows = group.to_arrow(compat_level=pl.CompatLevel.oldest())
+            writer = writer or parquet_writer(path, rows.schema)
+            writer.write_table(rows, row_group_size=ROW_GROUP)
+    finally:
+        if writer:
+            writer.close()
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of priced rows."""
+    repeating = [name for name in REPEATING if name in schema.names]
+    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeating, write_statistics=SKIPPED_BY)
+
+
+def row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of ROW_GROUP rows each, but for the last one."""
+    waiting: list[pl.DataFrame] = []
+    for frame in frames:
+        waiting.append(frame)
+        while (rows := sum(map(len, waiting))) >= ROW_GROUP:
+            whole = pl.concat(waiting, rechunk=True) if rows > ROW_GROUP or len(waiting) > 1 else waiting[0]
+            yield whole.head(ROW_GROUP)
+            waiting = [whole.slice(ROW_GROUP)]
+    rest = [frame for frame in waiting if len(frame)]
+    if rest:
+        yield pl.concat(rest, rechunk=True)
