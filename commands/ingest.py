@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,17 +13,19 @@ from pathlib import Path
 from commands.installation import installation
 from commands.output import table
 from data.settings import Settings
+from engine.money import amount_text
 from engine.periods import parse_span
 from engine.ports import UsageSource
-from engine.usage import UsageBatch
+from engine.usage import Rejection, UsageBatch
 from ingest.chain import configured
 from ingest.keep import Kept
+from ingest.pricing import price_text
 from ingest.run import FIRST, due, take
 from ingest.sources.file import FileSource
 from ingest.sources.sacct import SacctSource
 from ingest.sources.slurmrestd import SlurmrestdSource
 
-HELP = "take usage in: ingest slurm --file F, --sacct or --slurmrestd URL"
+HELP = "take usage in: ingest slurm --file F, --sacct or --slurmrestd URL; or price a file without keeping it"
 SHOWN = 20
 
 
@@ -39,10 +41,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     slurm.add_argument("-S", "--starttime", metavar="TIME", help="jobs that were there at or after this; default: all")
     slurm.add_argument("-E", "--endtime", metavar="TIME", help="jobs that were there before this; default: now")
     slurm.add_argument("--json", action="store_true")
+    price = kinds.add_parser("price", help="price a file of sacct's into Parquet; nothing is kept")
+    price.add_argument("--file", type=Path, metavar="F", required=True, help="sacct --parsable2")
+    price.add_argument("--out", type=Path, metavar="F", required=True, help="the Parquet file to write, one row a run")
+    price.add_argument("--tier", required=True, help="the tier whose cards price it")
+    price.add_argument("--cluster", default="", metavar="NAME", help="the cluster, where the data names none")
+    price.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     """Read, keep, tell. A batch that is refused ends with exit code 3."""
+    return _price(args) if args.kind == "price" else _ingest(args)
+
+
+def _price(args: argparse.Namespace) -> int:
+    with installation() as store, _bar(args.json) as bar:
+        book = store.read(lambda tx: tx.rates.book())
+        priced = price_text(FileSource(args.file, args.cluster).material(), args.out, args.tier, book, bar.reading)
+    totals = {currency: amount_text(micro, currency) for currency, micro in sorted(priced.cost_micro.items())}
+    if args.json:
+        rejected = [{"line": one.line, "reason": one.reason, "text": one.text} for one in priced.rejected]
+        print(json.dumps({"lines": priced.lines, "runs": priced.runs, "cost_micro": priced.cost_micro, "rejected": rejected,
+                          "notes": list(priced.notes), "out": str(args.out)}, ensure_ascii=False))
+        return 0
+    costs = ", ".join(f"{text} {currency}" for currency, text in totals.items()) or "nothing"
+    print("\n".join([f"{_many(priced.lines, 'line')}, {_many(priced.runs, 'run')}: {costs}. Written to {args.out}.", *priced.notes,
+                     *_rejections(priced.rejected)]))
+    return 0
+
+
+def _ingest(args: argparse.Namespace) -> int:
     with installation() as store, _bar(args.json) as bar:
         source = _source(args, store.settings)
         now = store.read(lambda tx: tx.now)
@@ -85,10 +113,14 @@ def _told(kept: Kept, batch: UsageBatch) -> str:
     lines = [f"{batch.origin}: {_many(batch.lines, 'line')}, {_many(kept.jobs, 'job')}: {kept.new:,} new, "
              f"{kept.changed:,} changed, {kept.unchanged:,} unchanged.",
              *kept.notes, *(f"Not taken: {why}" for why in batch.skipped)]
-    if batch.rejected:
-        rows = [(one.line, one.reason, one.text[:60]) for one in batch.rejected[:SHOWN]]
-        lines += ["", f"Rejected, {_many(len(batch.rejected), 'line')}:", table(("line", "reason", "text"), rows, right=(0,))]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_rejections(batch.rejected)])
+
+
+def _rejections(rejected: Sequence[Rejection]) -> list[str]:
+    if not rejected:
+        return []
+    rows = [(one.line, one.reason, one.text[:60]) for one in rejected[:SHOWN]]
+    return ["", f"Rejected, {_many(len(rejected), 'line')}:", table(("line", "reason", "text"), rows, right=(0,))]
 
 
 def _many(count: int, noun: str) -> str:

@@ -7,6 +7,7 @@ size of the blocks it was read in and however many threads there were.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,10 +52,14 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     try:
         _write(fresh, _counted((_priced(usage, tier, book) for usage in reading), seen, costs))
         if len(found := seen.found()):
-            raise BatchRefused(f"{material.where}: {len(found)} runs stand in it more than once; ingest it, that takes the last of each.")
+            runs = "1 run stands" if len(found) == 1 else f"{len(found)} runs stand"
+            raise BatchRefused(f"{material.where}: {runs} in it more than once; ingest it, that takes the last of each.")
         fresh.replace(out)
+    except OSError as error:
+        raise BatchRefused(f"{out} cannot be written: {error.strerror or error}.") from None
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
     return Priced(reading.lines, seen.count, costs, reading.rejected, reading.notes)
 
 
@@ -77,7 +82,7 @@ def _write(path: Path, frames: Iterable[pl.DataFrame]) -> None:
         for group in row_groups(frames):
             rows = group.to_arrow(compat_level=pl.CompatLevel.oldest())
             writer = writer or parquet_writer(path, rows.schema)
-            writer.write_table(rows, row_group_size=ROW_GROUP)
+            writer.write_table(rows)
     finally:
         if writer:
             writer.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -36,11 +38,24 @@ class FileSource:
 
     def read(self, window: tuple[int, int] | None, progress: Progress) -> UsageBatch:
         """Everything in the file, whatever the window."""
+        with self._refusing():
+            return read_material(self._material(), progress)
+
+    def material(self) -> Material:
+        """The file as something to read."""
+        with self._refusing():
+            return self._material()
+
+    def _material(self) -> Material:
+        packed = self._is_packed()
+        size = 0 if packed else self.path.stat().st_size
+        return Material(lambda: self._open(packed), self.name, self.origin, self.path.name, self.cluster, size)
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """What goes wrong with the file, as a refusal."""
         try:
-            packed = self._is_packed()
-            size = 0 if packed else self.path.stat().st_size
-            material = Material(lambda: self._open(packed), self.name, self.origin, self.path.name, self.cluster, size)
-            return read_material(material, progress)
+            yield
         except FileNotFoundError:
             raise BatchRefused(f"There is no file {self.path}.") from None
         except IsADirectoryError:
