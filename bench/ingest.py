@@ -1,6 +1,7 @@
-"""Ingestion beside its limit: the product's whole path against bare polars on the same file, run by run in turns.
+"""Ingestion beside its limits: the product's whole path, the same file again, and bare code on the same rows, in turns.
 
-The server is one of the benchmark's own with the product's durable settings; each run has an empty database.
+The limits: polars that makes the same rows in memory (up to IN_MEMORY jobs), polars in blocks into Parquet, and a bare COPY
+of the rows. The server is one of the benchmark's own with the product's durable settings; each run has an empty database.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from bench.sacct_file import write_sacct_file
 from data.postgres.server import Server, running
 from data.settings import Settings
 
+IN_MEMORY = 2_000_000
+PRODUCT, AGAIN, COPIED, BLOCKS, MEMORY = "product", "again", "copy", "blocks", "memory"
+
 
 def bench_ingest(size: int, runs: int, progress: Callable[[str], None]) -> dict[str, object]:
-    """Medians over `runs` of each; both must have made the same rows."""
+    """Medians over `runs` of each; all must have made the same rows, and reading again must have changed none."""
     with tempfile.TemporaryDirectory(prefix="corehours-bench-") as folder:
         home = Path(folder)
         home.chmod(0o711)                       # Postgres may run as another user
@@ -27,29 +31,52 @@ def bench_ingest(size: int, runs: int, progress: Callable[[str], None]) -> dict[
         progress(f"a file of {size:,} jobs")
         write_sacct_file(file, size)
         settings = Settings(home=home / "home", database_url=None)
+        measured = []
         with running(settings) as url:
-            postmaster = Server(settings.home).processes()[0]
-            pairs = []
+            postmaster = str(Server(settings.home).processes()[0])
             for number in range(1, runs + 1):
                 progress(f"run {number} of {runs}")
-                pairs.append((_product(file, url, settings, number, postmaster), child("bench.limit_ingest", file)))
-    return _report(size, pairs)
+                measured.append(_run(file, url, settings, number, postmaster))
+    return _report(size, measured)
 
 
-def _product(file: Path, url: str, settings: Settings, number: int, postmaster: int) -> Figures:
+def _run(file: Path, url: str, settings: Settings, number: int, postmaster: str) -> dict[str, Figures]:
+    """Everything once. The product's database is new and goes again."""
     own = sa.make_url(url).set(database=f"bench_{number}").render_as_string(hide_password=False)
+    environment = {"DATABASE_URL": own, "COREHOURS_HOME": str(settings.home / f"run{number}")}
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create database bench_{number}")
-        environment = {"DATABASE_URL": own, "COREHOURS_HOME": str(settings.home / f"run{number}")}
-        figures = child("bench.product_ingest", file, str(postmaster), **environment)
+        figures = {PRODUCT: child("bench.product_ingest", file, postmaster, **environment)}
+        connection.execute("checkpoint")        # the next one does not pay for this one
+        figures[AGAIN] = child("bench.product_ingest", file, postmaster, **environment)
+        connection.execute("checkpoint")
+        figures[COPIED] = child("bench.limit_copy", own, postmaster, file.with_name("rows"))
+        file.with_name("rows").unlink()
         connection.execute(f"drop database bench_{number} with (force)")
-        connection.execute("checkpoint")        # the next run does not pay for this one
+        connection.execute("checkpoint")
+    figures[BLOCKS] = child("bench.limit_rate", file, file.with_name("priced"))
+    if figures[PRODUCT]["rows"] <= IN_MEMORY:
+        figures[MEMORY] = child("bench.limit_ingest", file)
+    _agree(figures)
     return figures
 
 
-def _report(size: int, pairs: list[tuple[Figures, Figures]]) -> dict[str, object]:
-    same(*(figures for pair in pairs for figures in pair))
-    product, limit = (medians([pair[side] for pair in pairs]) for side in (0, 1))
-    return {"bench": "ingest", "size": size, "ratios": {name: round(product[name] / limit[name], 2) for name in product}, "rows": [
-        row("parse, price, Postgres and DuckLake (CPU with the server's)", "product", product, size),
-        row("bare polars: parse and price the same rows", "limit", limit, size)]}
+def _agree(figures: dict[str, Figures]) -> None:
+    same(*(figures[name] for name in (PRODUCT, BLOCKS, MEMORY) if name in figures))
+    if figures[AGAIN]["new"] or figures[AGAIN]["changed"]:
+        raise AssertionError("reading the same file again has changed something")
+
+
+def _report(size: int, measured: list[dict[str, Figures]]) -> dict[str, object]:
+    told = {name: medians([figures[name] for figures in measured]) for name in measured[0]}
+    product, bare = told[PRODUCT], told[COPIED]["seconds"] + told[BLOCKS]["seconds"]
+    ratios = {name: round(product[name] / told[MEMORY][name], 2) for name in product} if MEMORY in told else {}
+    ratios |= {"seconds_to_copy_and_rate": round(product["seconds"] / bare, 2),
+               "again_faster": round(product["seconds"] / told[AGAIN]["seconds"], 2)}
+    whats = {PRODUCT: ("parse, check, price, Postgres and DuckLake (CPU with the server's)", "product"),
+             AGAIN: ("the same file again: nothing changes", "product"),
+             MEMORY: ("bare polars in memory: the same rows", "limit"),
+             BLOCKS: ("bare polars in blocks: the same rows as Parquet", "limit"),
+             COPIED: ("bare COPY of the rows, no indexes", "limit")}
+    return {"bench": "ingest", "size": size, "ratios": ratios,
+            "rows": [row(*whats[name], told[name], size) for name in whats if name in told]}

@@ -86,4 +86,4 @@ def _seconds(name: str) -> pl.Expr:
 if __name__ == "__main__":
     with Measured() as measured:
         rows = priced(Path(sys.argv[1]))
-    print(json.dumps({**measured.figures, **digest(rows)}))
+    print(json.dumps({**measured.figures, **digest([rows])}))

@@ -11,7 +11,7 @@ import polars as pl
 
 from bench.limit_ingest import priced_text
 from bench.measure import Measured
-from bench.rows import KEPT, digest
+from bench.rows import KEPT, digest, stored
 from ingest.pricing import parquet_writer, row_groups
 
 BLOCK = 8 << 20
@@ -37,7 +37,7 @@ def main(path: Path, out: Path) -> str:
             writer.write_table(rows)
         assert writer is not None
         writer.close()
-    return json.dumps({**measured.figures, **digest(pl.scan_parquet(out))})
+    return json.dumps({**measured.figures, **digest(stored(out))})
 
 
 if __name__ == "__main__":

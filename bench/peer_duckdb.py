@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import duckdb
-import polars as pl
 
 from bench.measure import Measured
-from bench.rows import KEPT, digest
+from bench.rows import KEPT, digest, stored
 
 _SECONDS = ("(case when length({0}) > 8 then left({0}, -9)::bigint else 0 end * 86400 + {0}[-8:-7]::bigint * 3600"
             " + {0}[-5:-4]::bigint * 60 + {0}[-2:]::bigint)")
@@ -52,7 +51,7 @@ def main(path: Path, out: Path) -> str:
         connection = duckdb.connect(config={"threads": "2", "memory_limit": "384MB"})
         connection.execute(f"copy ({SQL.replace('$path', repr(str(path)))}) to '{out}' (format parquet, compression lz4)")
         connection.close()
-    return json.dumps({**measured.figures, **digest(pl.scan_parquet(out))})
+    return json.dumps({**measured.figures, **digest(stored(out))})
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-import polars as pl
-
 from bench.measure import Measured
-from bench.rows import digest
+from bench.rows import digest, stored
 from engine.rates import DEFAULT_CARDS
 from ingest.pricing import price_text
 from ingest.slurm import Material
@@ -20,7 +18,7 @@ def main(path: Path, out: Path) -> str:
     material = Material(lambda: path.open("rb"), "file", str(path), path.name, size=path.stat().st_size)
     with Measured() as measured:
         priced = price_text(material, out, "mu", list(DEFAULT_CARDS))
-    return json.dumps({**measured.figures, **digest(pl.scan_parquet(out)), "rejected": len(priced.rejected)})
+    return json.dumps({**measured.figures, **digest(stored(out)), "rejected": len(priced.rejected)})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import polars as pl
 
@@ -14,15 +15,17 @@ KEPT = ("run_key", "cluster", "job_id", "job_id_raw", "job_name", "user_name", "
 SLICE = 1_000_000
 
 
-def digest(rows: pl.DataFrame | pl.LazyFrame) -> dict[str, int]:
+def digest(parts: Iterable[pl.DataFrame]) -> dict[str, int]:
     """The rows' number, their cost, and a sum over the hashes of all of KEPT, whatever their order."""
     count = cost = total = 0
-    for part in [rows] if isinstance(rows, pl.DataFrame) else _slices(rows):
+    for part in parts:
         count, cost = count + len(part), cost + part["cost_micro"].sum()
         total += int(part.select(KEPT).hash_rows().cast(pl.Int128).sum())
     return {"rows": count, "cost_micro": cost, "digest": total % 2**61}
 
 
-def _slices(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def stored(path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a Parquet file, in bounded memory."""
+    rows = pl.scan_parquet(path)
     count = rows.select(pl.len()).collect().item()
     yield from (rows.slice(start, SLICE).collect() for start in range(0, count, SLICE))

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bench.rows import digest
+from bench.rows import digest, stored
 from bench.sacct_file import write_sacct_file
 from data.settings import ROOT
 from engine.errors import BatchRefused
@@ -52,7 +52,7 @@ def test_the_limit_and_the_peer_in_sql_make_the_same_rows(file: Path) -> None:
     for module in ("product_rate", "limit_rate", "peer_duckdb"):
         words = [sys.executable, "-m", f"bench.{module}", str(file), str(file.with_name(module))]
         subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-    made = [digest(pl.scan_parquet(file.with_name(module))) for module in ("product_rate", "limit_rate", "peer_duckdb")]
+    made = [digest(stored(file.with_name(module))) for module in ("product_rate", "limit_rate", "peer_duckdb")]
     assert made[0] == made[1] == made[2] and made[0]["rows"] == 3000
 
 
