@@ -1,53 +1,138 @@
 """How a rate card is written: YAML that people compare and publish, and the JSON terms the rate book keeps.
 
-Prices stand in major units per unit of the meter and are read as exact integer micro-units. Refuses to know which
-cards are published.
+The text has a fixed order of keys and one price a line, so that two versions can be compared; what it says reads back
+as the same card (engine/rate_reading.py). Refuses to know which cards are published.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from difflib import unified_diff
+from itertools import groupby
+from typing import Any
 
 import yaml
 
-from engine.errors import MoneyError, RateError
-from engine.money import INT64_MAX, exact_text, minor_micro, parse_micro
-from engine.rates import METERS, Modifier, Policy, Price, RateCard, Rounding, Step, flat_prices
-
-E = TypeVar("E", bound=StrEnum)
-CARD_KEYS = ("tier", "currency", "valid_from", "policy", "rounding", "prices", "note")
-
-
-def card_facts(card: RateCard) -> dict[str, object]:
-    """The card as plain words and numbers, for YAML and JSON."""
-    return {"name": card.name, "tier": card.tier, "version": card.version, "currency": card.currency,
-            "valid_from": _instant_text(card.valid_from), "policy": str(card.policy), "rounding": str(card.rounding),
-            "prices": {meter: exact_text(card.price_micro(meter)).replace(",", "") for meter in METERS}, "note": card.note}
-
-
-def cards_to_text(cards: Iterable[RateCard]) -> str:
-    """Cards as the YAML that `cards_from_text` reads."""
-    return yaml.safe_dump([card_facts(card) for card in cards], sort_keys=False, allow_unicode=True)
+from engine.money import exact_text
+from engine.rate_reading import DAYS, read_drafts
+from engine.rates import Modifier, Price, RateCard, Step
 
 
 def cards_from_text(text: str) -> list[RateCard]:
-    """Read unpublished cards from YAML or JSON: one card, a list of them, or `cards:` over a list.
+    """Unpublished cards from YAML or JSON, as `read_drafts` reads them, without their lines."""
+    return [draft.card for draft in read_drafts(text)]
 
-    Every refusal is a RateError that names the card and the key that is wrong.
-    """
-    try:
-        given = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506  BaseLoader makes nothing but text
-    except yaml.YAMLError as error:
-        raise RateError(f"It is neither YAML nor JSON: {' '.join(str(error).split())}.") from None
-    cards = given.get("cards", given) if isinstance(given, dict) else given
-    listed = cards if isinstance(cards, list) else [cards]
-    if not listed or not all(isinstance(card, dict) for card in listed):
-        raise RateError(f"A card is a mapping with the keys {', '.join(CARD_KEYS)}.")
-    return [_card(card, f"card {number}") for number, card in enumerate(listed, 1)]
+
+def card_facts(card: RateCard) -> dict[str, Any]:
+    """The card as plain words, lists and mappings: what JSON shows, what the audit chain keeps, and what reads back."""
+    whose = {"tier": card.tier} if card.tier else {"project": card.project}
+    facts = {"name": card.name, **whose, "version": card.version, "currency": card.currency,
+             "valid_from": _instant_text(card.valid_from), "policy": str(card.policy), "rounding": str(card.rounding)}
+    if card.time_zone != "UTC":
+        facts["time_zone"] = card.time_zone
+    facts["prices"] = _prices_facts(card.prices)
+    if card.modifiers:
+        facts["modifiers"] = [_modifier_facts(one) for one in card.modifiers]
+    if card.commitment_micro:
+        facts["commitment"] = amount(card.commitment_micro)
+    return {**facts, "note": card.note}
+
+
+def amount(micro: int) -> str:
+    """Micro-units as a card has them: `3.00`, `0.000001`."""
+    return exact_text(micro).replace(",", "")
+
+
+def _prices_facts(prices: Iterable[Price]) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for meter, group in groupby(prices, key=lambda price: price.meter):
+        models = {price.model or "default": _price_facts(price) for price in group}
+        facts[meter] = models["default"] if list(models) == ["default"] else models
+    return facts
+
+
+def _price_facts(price: Price) -> Any:
+    steps = price.steps
+    if price.package:
+        return {"package": price.package, "price": amount(steps[0].micro_per_unit)}
+    if len(steps) == 1 and not steps[0].flat_micro:
+        return amount(steps[0].micro_per_unit)
+    if len(steps) == 2 and steps[0] == Step(0, 0) and not steps[1].flat_micro:
+        return {"price": amount(steps[1].micro_per_unit), "free": steps[1].above}
+    return {"steps": [{"above": step.above, "price": amount(step.micro_per_unit),
+                       **({"flat": amount(step.flat_micro)} if step.flat_micro else {})} for step in steps]}
+
+
+def _modifier_facts(one: Modifier) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": one.name}
+    if one.hours:
+        facts["hours"] = hours_text(one.hours)
+    if one.weekdays:
+        facts["days"] = [DAYS[day] for day in sorted(one.weekdays)]
+    if one.dates:
+        facts["dates"] = [day.isoformat() for day in one.dates]
+    if one.spans:
+        facts["spans"] = [f"{_instant_text(start)}/{_instant_text(end)}" for start, end in one.spans]
+    return {**facts, "factor": factor_text(one.factor_ppm)}
+
+
+def hours_text(hours: tuple[int, int]) -> str:
+    """`18:00-23:00`."""
+    return "-".join(f"{minute // 60:02d}:{minute % 60:02d}" for minute in hours)
+
+
+def factor_text(ppm: int) -> str:
+    """`1.2`, `0.875`, `1`."""
+    return f"{ppm // 10**6}.{ppm % 10**6:06d}".rstrip("0").rstrip(".")
+
+
+def cards_to_text(cards: Iterable[RateCard]) -> str:
+    """Cards as the YAML that `cards_from_text` reads back."""
+    return "\n".join(card_to_text(card, "- ") for card in cards) or "[]\n"
+
+
+def card_to_text(card: RateCard, lead: str = "") -> str:
+    """One card as YAML; a published one says its name in a comment above. `lead` makes it an entry of a list."""
+    facts = {key: value for key, value in card_facts(card).items() if key not in ("name", "version")}
+    lines = list(_block(facts))
+    entry = [f"{lead if number == 0 else ' ' * len(lead)}{line}" for number, line in enumerate(lines)]
+    return "\n".join([*([f"# {card.name}"] if card.version else []), *entry]) + "\n"
+
+
+def difference(old: RateCard, new: RateCard) -> str:
+    """What changed from one card to another, as a unified diff of their texts; empty when nothing but the version did."""
+    was, now = (card_to_text(card).splitlines(keepends=True)[bool(card.version):] for card in (old, new))
+    return "".join(unified_diff(was, now, old.name, new.name, n=100))
+
+
+def _block(facts: Mapping[str, Any]) -> Iterator[str]:
+    """A mapping, a line a key; lists of mappings a line an entry; what has steps or models goes one deeper."""
+    for key, value in facts.items():
+        if isinstance(value, list):
+            yield f"{key}:"
+            yield from (f"  - {_flow(entry)}" for entry in value)
+        elif isinstance(value, dict) and "price" not in value:
+            yield f"{key}:"
+            yield from (f"  {line}" for line in _block(value))
+        elif key != "note" or value:
+            yield f"{key}: {_flow(value) if key != 'note' else _quoted(value)}"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    """Free text; in quotes unless nothing in it could be taken for anything else."""
+    if re.fullmatch(r"[^\W\d_][\w .,;()/%+-]*", text):
+        return text
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**9).rstrip("\n")
 
 
 def terms(card: RateCard) -> dict[str, Any]:
@@ -77,61 +162,5 @@ def modifiers_of(kept: Mapping[str, Any]) -> tuple[Modifier, ...]:
         for one in kept["modifiers"])
 
 
-def _card(given: Mapping[str, object], where: str) -> RateCard:
-    unknown = sorted(set(given) - set(CARD_KEYS) - {"name", "version"})
-    missing = [key for key in CARD_KEYS[:-1] if key not in given]
-    if unknown or missing:
-        raise RateError(f"In {where}: " + "; ".join(
-            [f"unknown key {key!r}" for key in unknown] + [f"{key!r} is missing" for key in missing]) + ".")
-    prices = given["prices"]
-    if not isinstance(prices, dict) or set(prices) != set(METERS):
-        raise RateError(f"In {where}: 'prices' needs exactly the meters {', '.join(METERS)}.")
-    amounts = {meter: _price(prices[meter], f"{where}, prices.{meter}") for meter in METERS}
-    return RateCard(
-        tier=_tier(given["tier"], where), version=0, currency=_currency(given["currency"], where),
-        valid_from=_instant(given["valid_from"], where), policy=_word(Policy, given["policy"], f"{where}, policy"),
-        rounding=_word(Rounding, given["rounding"], f"{where}, rounding"), note=str(given.get("note", "")),
-        prices=flat_prices(**amounts))
-
-
-def _price(value: object, where: str) -> int:
-    try:
-        micro = parse_micro(str(value))
-    except MoneyError as error:
-        raise RateError(f"In {where}: {error.detail}") from None
-    if not 0 <= micro <= INT64_MAX // 10**6:
-        raise RateError(f"In {where}: {value!r} is not between 0 and {INT64_MAX // 10**12:,} per hour.")
-    return micro
-
-
-def _tier(value: object, where: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", str(value)):
-        raise RateError(f"In {where}: tier {value!r} is not a short lower-case word.")
-    return str(value)
-
-
-def _currency(value: object, where: str) -> str:
-    try:
-        minor_micro(str(value))
-    except MoneyError as error:
-        raise RateError(f"In {where}: {error.detail}") from None
-    return str(value)
-
-
-def _instant(value: object, where: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise RateError(f"In {where}: valid_from {value!r} is not a time such as 2026-10-01T00:00:00Z.") from None
-    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
-
-
 def _instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _word(kind: type[E], value: object, where: str) -> E:
-    try:
-        return kind(str(value))
-    except ValueError:
-        raise RateError(f"In {where}: {value!r} is not one of {', '.join(kind)}.") from None
