@@ -23,7 +23,8 @@ from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding, next_v
 from engine.services.rates import publish_cards
 from engine.users import Person
 
-POLICY_WORDS = {"used": "Used: what the job's steps measured", "allocated": "Allocated: what was set aside"}
+POLICY_WORDS = {"used": "Used: what the job's steps measured", "allocated": "Allocated: what was set aside",
+                "max_of": "Dearest: only the dearest of what was set aside", "billing_tres": "Slurm's billing units"}
 ROUNDING_WORDS = {"per_job_minor": "Each job to the minor unit", "per_receipt_minor": "The receipt's total only"}
 FIELDS = ("cpu", "gpu", "mem", "policy", "rounding", "note", "day", "hour")
 

@@ -203,8 +203,10 @@ def test_a_wrong_modifier_is_refused_by_line_and_key(modifier: str, sentence: st
 
 
 @pytest.mark.parametrize(("first", "second", "sentence"), [
-    ("valid_from: 2026-10-01", "valid_from: 2026-10-01", "In line 11, valid_from: the card of gov in line 1 begins at 2026-10-01T00:00:00Z too"),
-    ("valid_from: 2026-10-01\n  valid_to: 2026-11-01", "valid_from: 2026-11-02", "In line 12, valid_from: the card of gov in line 1 ends at "
+    ("valid_from: 2026-10-01", "valid_from: 2026-10-01", "In line 11, valid_from: the card of gov in line 1 begins at "
+     "2026-10-01T00:00:00Z too"),
+    ("valid_from: 2026-10-01\n  valid_to: 2026-11-01", "valid_from: 2026-11-02",
+     "In line 12, valid_from: the card of gov in line 1 ends at "
      "2026-11-01T00:00:00Z, this one begins at 2026-11-02T00:00:00Z: a gap lies between them"),
     ("valid_from: 2026-10-01\n  valid_to: 2026-11-01", "valid_from: 2026-10-30", "begins at 2026-10-30T00:00:00Z: they overlap"),
 ])
