@@ -1,4 +1,4 @@
-"""The analytics copy: make it again from Postgres, or compare both."""
+"""The analytics copy: make it again from Postgres, compare both, or put its small files together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from commands.installation import installation
 from data.analytics import lake
 from engine.errors import DomainError
 
-HELP = "rebuild or verify the analytics copy"
+HELP = "rebuild, verify or compact the analytics copy"
 
 
 class CopyTrouble(DomainError):
@@ -23,13 +23,13 @@ class CopyTrouble(DomainError):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `analytics`."""
-    parser.add_argument("verb", choices=["rebuild", "verify"])
+    parser.add_argument("verb", choices=["rebuild", "verify", "compact"])
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rebuild, or compare and exit 1 where the copy differs."""
-    return _rebuild(args.json) if args.verb == "rebuild" else _verify(args.json)
+    """Rebuild, compact, or compare and exit 1 where the copy differs."""
+    return {"rebuild": _rebuild, "verify": _verify, "compact": _compact}[args.verb](args.json)
 
 
 def _rebuild(as_json: bool) -> int:
@@ -52,3 +52,14 @@ def _verify(as_json: bool) -> int:
     else:
         print("\n".join(where) or "The analytics copy equals Postgres to the micro-unit.")
     return 1 if where else 0
+
+
+def _compact(as_json: bool) -> int:
+    with installation() as store:
+        try:
+            files = store.lake.compact()
+        except (duckdb.Error, OSError) as error:
+            raise CopyTrouble(store.lake.plain(error)) from None
+    listed = ", ".join(f"{count:,} of {table}" for table, count in files.items())
+    print(json.dumps({"files": files}) if as_json else f"Files of the analytics copy: {listed}.")
+    return 0

@@ -30,8 +30,12 @@ FACT_KEYS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer
              "currency", "end_at")
 FACT_SUMS = ("elapsed_seconds", "cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro",
              "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
+# What rating reads of a run, as it was measured: never signed, so that the row that takes it back can be priced again too.
+FACT_MEASURES = ("submit_at", "start_at", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "cpu_used_core_seconds",
+                 "mem_used_mib_seconds")
 FACT_SCHEMA: dict[str, pl.DataType] = {
-    **{name: STORED_SCHEMA[name] for name in FACT_KEYS}, "jobs": pl.Int64(), **{name: pl.Int64() for name in FACT_SUMS}}
+    **{name: STORED_SCHEMA[name] for name in (*FACT_KEYS, *FACT_MEASURES)}, "jobs": pl.Int64(),
+    **{name: pl.Int64() for name in FACT_SUMS}}
 
 
 def rank(prefix: str = "") -> pl.Expr:
@@ -104,4 +108,4 @@ def facts(rows: pl.DataFrame, sign: int = 1) -> pl.DataFrame:
     """Ended, priced rows as facts (FACT_SCHEMA); `sign` -1 takes them back."""
     ended = rows if rows["ended"].all() else rows.filter("ended")      # a filter copies: only where it must
     sums = FACT_SUMS if sign == 1 else [pl.col(name) * sign for name in FACT_SUMS]
-    return ended.select(*FACT_KEYS, pl.lit(sign, pl.Int64).alias("jobs"), *sums)
+    return ended.select(*FACT_KEYS, *FACT_MEASURES, pl.lit(sign, pl.Int64).alias("jobs"), *sums)

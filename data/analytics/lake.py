@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -22,7 +24,20 @@ import polars as pl
 import sqlalchemy as sa
 
 from data.analytics.duck import opened
-from data.analytics.parts import KEYS, LARGE, SUMS, Part, summed
+from data.analytics.parts import LARGE, Batch
+from data.analytics.tables import (
+    FACT_COLUMNS,
+    add_daily,
+    add_facts,
+    compact,
+    files,
+    fill,
+    make_tables,
+    of_another_version,
+    sweep,
+    transaction,
+    unequal_sums,
+)
 from data.settings import Settings
 
 LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
@@ -30,16 +45,7 @@ MERGE_EVERY = 100               # batches after which small files are put togeth
 log = logging.getLogger(__name__)
 
 Sums = Mapping[tuple[str, str], tuple[int, int]]      # (tier, currency): (jobs, micro-units)
-_FACT_TEXTS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier",
-               "rate_card", "currency")
-_TABLES = (
-    "create table if not exists lake.usage_fact (batch_id bigint, day date, end_at timestamptz, "
-    + ", ".join(f"{name} varchar" for name in _FACT_TEXTS) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
-    "create table if not exists lake.usage_daily (batch_id bigint, day date, "
-    + ", ".join(f"{name} varchar" for name in KEYS[1:]) + ", " + ", ".join(f"{name} bigint" for name in SUMS) + ")",
-)
-_FROM_BOOKS = ("select $batch::bigint as batch_id, timezone($zone, end_at)::date as day, *, 1::bigint as jobs,"
-               " cpu_core_seconds as core_seconds from books.public.usage_record where ended")
+_IN_FILE = "read_parquet($file, hive_partitioning = false)"
 
 
 class HasLake(Protocol):
@@ -63,13 +69,24 @@ class Lake:
         self._opening = threading.Lock()
         self._duck: duckdb.DuckDBPyConnection | None = None
 
-    def part(self, batch_id: int, differences: pl.DataFrame) -> Part:
-        """Differences (FACT_SCHEMA) of a batch that is not committed yet, made ready to append."""
-        remote = self.settings.lake_path.startswith("s3://")
-        folder = None if remote else Path(self.settings.lake_path) / "main" / "usage_fact"
-        if self._duck is None and len(differences) >= LARGE:
+    def batch(self, batch_id: int) -> Batch:
+        """What a transaction that is not committed yet will bring; large ones are written to Parquet while it goes on."""
+        own = self._spool / "facts" if self.remote else Path(self.settings.lake_path) / "main" / "usage_fact"
+        return Batch(batch_id, self.settings.time_zone, own, self._spool / "sums")
+
+    @property
+    def _spool(self) -> Path:
+        return Path(self.settings.home) / "spool"
+
+    @property
+    def remote(self) -> bool:
+        """True where the Parquet lies in a bucket."""
+        return self.settings.lake_path.startswith("s3://")
+
+    def open_ahead(self, rows: int) -> None:
+        """Open DuckDB beside what Postgres is doing, where so many rows will be copied that it pays."""
+        if self._duck is None and rows >= LARGE:
             threading.Thread(target=self._open_ahead, daemon=True).start()
-        return Part(batch_id, differences, self.settings.time_zone, folder)
 
     def _open_ahead(self) -> None:
         """Open DuckDB while Postgres is busy; what goes wrong is met again, and told, by `append`."""
@@ -79,11 +96,11 @@ class Lake:
         except (duckdb.Error, OSError) as error:
             log.debug("DuckDB could not be opened ahead: %s", self.plain(error))
 
-    def append(self, batch_id: int, parts: Sequence[Part]) -> None:
+    def append(self, batch: Batch) -> None:
         """Copy a committed batch. Never raises: what fails stays `pending` and `trouble` says why."""
         try:
             with self._alone() as books:
-                self._append(books, batch_id, parts)
+                self._append(books, batch)
             self.trouble = ""
         except (duckdb.Error, OSError, sa.exc.SQLAlchemyError) as error:
             self.trouble = self.plain(error)
@@ -93,7 +110,7 @@ class Lake:
         """Make the copy anew where a batch is missing in it; True when that was needed. Never raises, as `append`."""
         try:
             with self._alone() as books:
-                behind = bool(_pending(books))
+                behind = bool(_pending(books)) or self._of_another_version()
                 if behind:
                     self._rebuild(books)
             self.trouble = ""
@@ -107,6 +124,24 @@ class Lake:
         with self._alone() as books:
             return self._rebuild(books)
 
+    def compact(self) -> dict[str, int]:
+        """Put small files together, make `usage_daily` shorter, let go of old files; how many each table has now. Raises
+        duckdb.Error."""
+        with self._alone(), self.cursor() as duck:
+            make_tables(duck)
+            compact(duck)
+            return files(duck)
+
+    def facts(self, duck: duckdb.DuckDBPyConnection, since: datetime | None = None,
+              until: datetime | None = None) -> duckdb.DuckDBPyRelation:
+        """A relation on a cursor of this lake: the facts of runs that ended in [since, until), of those months' files only.
+
+        All FACT_COLUMNS. A correction is two rows: `jobs` -1 with the old measures as they were and negative sums, and
+        `jobs` 1 with the new ones; whatever is priced anew is summed times `jobs`.
+        """
+        return duck.query(f"select {', '.join(FACT_COLUMNS)} from lake.usage_fact where ($since::timestamptz is null or end_at >= $since)"
+                          " and ($until::timestamptz is null or end_at < $until)", params={"since": since, "until": until})
+
     def differences(self) -> list[str]:
         """See `verify`. A copy behind by a batch is made whole first."""
         self.mend()
@@ -117,11 +152,15 @@ class Lake:
                 "select tier, trim(currency) as currency, count(*) as jobs, sum(cost_micro) as micro from usage_record"
                 " where ended group by 1, 2"))}
             copies = {table: self._sums(table) for table in ("usage_fact", "usage_daily")}
-        return [sentence for table, copy in copies.items() for sentence in _compared(table, told, copy)]
+            with self.cursor() as duck:
+                unequal = unequal_sums(duck)
+        return [*(sentence for table, copy in copies.items() for sentence in _compared(table, told, copy)),
+                *(f"usage_daily, {month:%Y-%m}: the sum of {name} is {daily}, of the facts {facts}"
+                  for month, name, facts, daily in unequal)]
 
     def _sums(self, table: str) -> Sums:
         with self.cursor() as duck:             # before the first usage nobody has made them
-            _make_tables(duck)
+            make_tables(duck)
         rows = self.ask(f"select tier, currency, sum(jobs)::bigint, sum(cost_micro)::bigint from lake.{table} group by all")
         sums = {(tier, currency): (jobs, micro) for tier, currency, jobs, micro in rows.iter_rows()}
         return {key: value for key, value in sums.items() if value != (0, 0)}
@@ -164,31 +203,33 @@ class Lake:
             finally:
                 books.execute(sa.text("select pg_advisory_unlock(:lock)"), {"lock": LOCK})
 
-    def _append(self, books: sa.Connection, batch_id: int, parts: Sequence[Part]) -> None:
+    def _append(self, books: sa.Connection, batch: Batch) -> None:
         pending = _pending(books)
-        if batch_id not in pending:             # somebody made the whole copy since
+        if batch.id not in pending:             # somebody made the whole copy since
             return
-        if pending != [batch_id]:
+        if pending != [batch.id] or self._of_another_version():
             self._rebuild(books)
             return
         with self.cursor() as duck:
-            with _transaction(duck):
-                _make_tables(duck)
-                _append_parts(duck, parts)
-            if batch_id % MERGE_EVERY == 0:
-                duck.execute("call ducklake_merge_adjacent_files('lake')")
-        _copied(books, [batch_id])
+            with transaction(duck):
+                make_tables(duck)
+                _append_batch(duck, batch, owned=not self.remote)
+            if batch.id % MERGE_EVERY == 0:
+                compact(duck)
+        _copied(books, [batch.id])
+
+    def _of_another_version(self) -> bool:
+        with self.cursor() as duck:
+            return of_another_version(duck)
 
     def _rebuild(self, books: sa.Connection) -> int:
         pending = _pending(books)               # read before the runs: what is pending here is in what is read next
         with self.cursor() as duck:
-            with _transaction(duck):
-                duck.execute("drop table if exists lake.usage_fact")
-                duck.execute("drop table if exists lake.usage_daily")
-                _make_tables(duck)
-                _write_all(duck, max(pending, default=0), self.settings.time_zone)
+            with transaction(duck):
+                fill(duck, max(pending, default=0), self.settings.time_zone)
             runs = duck.execute("select count(*) from lake.usage_fact").fetchall()[0][0]
-            _sweep(duck)
+            sweep(duck)
+        _forget_spooled(self._spool)
         _copied(books, pending)
         return int(runs)
 
@@ -199,42 +240,33 @@ class Lake:
         return text.replace(str(secret), "…") if secret else text
 
 
-def _make_tables(duck: duckdb.DuckDBPyConnection) -> None:
-    for statement in _TABLES:
-        duck.execute(statement)
+def _append_batch(duck: duckdb.DuckDBPyConnection, batch: Batch, owned: bool) -> None:
+    """`owned` files lie where the lake keeps its own and become its; others are read and let go."""
+    facts = batch.facts()
+    if facts is not None:
+        duck.register("brought", facts)
+        _insert(duck, "usage_fact", "brought")
+        _insert(duck, "usage_daily", "brought")
+        duck.unregister("brought")
+    for month in batch.files():
+        if owned:
+            duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(month.facts)])
+        else:
+            _insert(duck, "usage_fact", _IN_FILE, file=str(month.facts))
+            month.facts.unlink()
+        _insert(duck, "usage_daily", _IN_FILE, file=str(month.sums))
+        month.sums.unlink()
 
 
-def _append_parts(duck: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> None:
-    for part in parts:
-        if file := part.file():
-            duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(file)])
-        elif part.facts is not None:
-            _insert(duck, "usage_fact", part.facts)
-    if parts:
-        _insert(duck, "usage_daily", summed(pl.concat([part.daily for part in parts])))
+def _insert(duck: duckdb.DuckDBPyConnection, table: str, source: str, **values: object) -> None:
+    (add_facts if table == "usage_fact" else add_daily)(duck, source, values)
 
 
-def _insert(duck: duckdb.DuckDBPyConnection, table: str, rows: pl.DataFrame) -> None:
-    columns = ", ".join(rows.columns)
-    duck.register("brought", rows)
-    duck.execute(f"insert into lake.{table} ({columns}) select {columns} from brought")
-    duck.unregister("brought")
-
-
-def _write_all(duck: duckdb.DuckDBPyConnection, batch_id: int, zone: str) -> None:
-    """Both tables from Postgres, streamed: bounded memory however many runs there are."""
-    facts = ", ".join(["batch_id", "day", "end_at", *_FACT_TEXTS, *SUMS])
-    keys, sums = ", ".join(KEYS), ", ".join(f"sum({name})::bigint" for name in SUMS)
-    duck.execute(f"insert into lake.usage_fact ({facts}) select {facts} from ({_FROM_BOOKS})", {"batch": batch_id, "zone": zone})
-    duck.execute(f"insert into lake.usage_daily (batch_id, {keys}, {', '.join(SUMS)})"
-                 f" select batch_id, {keys}, {sums} from lake.usage_fact group by all")
-
-
-def _sweep(duck: duckdb.DuckDBPyConnection) -> None:
-    """Let go of the files of tables that were replaced; readers had an hour to finish."""
-    duck.execute("call ducklake_expire_snapshots('lake', older_than => now() - interval 1 hour)")
-    duck.execute("call ducklake_cleanup_old_files('lake', older_than => now() - interval 1 hour)")
-    duck.execute("call ducklake_delete_orphaned_files('lake', older_than => now() - interval 1 day)")
+def _forget_spooled(folder: Path) -> None:
+    """Files that a process left behind when it died, a day ago or earlier."""
+    for file in folder.rglob("batch-*.parquet"):
+        if file.stat().st_mtime < time.time() - 86_400:
+            file.unlink(missing_ok=True)
 
 
 def _pending(books: sa.Connection) -> list[int]:
@@ -244,17 +276,6 @@ def _pending(books: sa.Connection) -> list[int]:
 def _copied(books: sa.Connection, batches: Sequence[int]) -> None:
     books.execute(sa.text("update lake_batch set state = 'copied', copied_at = now() where id = any(:ids)"),
                   {"ids": list(batches)})
-
-
-@contextmanager
-def _transaction(duck: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    duck.execute("begin")
-    try:
-        yield
-    except BaseException:
-        duck.execute("rollback")
-        raise
-    duck.execute("commit")
 
 
 def _compared(table: str, told: Sums, copy: Sums) -> list[str]:

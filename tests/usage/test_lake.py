@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
 import sqlalchemy as sa
 
 from data.analytics import lake
@@ -9,6 +14,7 @@ from data.postgres.store import Store
 from engine.policy import OPERATOR
 from engine.services.payers import set_tier
 from ingest.keep import keep
+from tests.conftest import Corehours
 from tests.usage.frames import NOON, batch, run, running
 
 
@@ -62,3 +68,78 @@ def test_ingestion_succeeds_without_the_copy(store: Store) -> None:
     assert "analytics copy" in kept.notes[-1]
     (store.settings.home / "lake").unlink()
     assert lake.verify(store) == []
+
+
+DAY = 86_400
+
+
+def files(store: Store, table: str) -> list[str]:
+    """The folders of the files the lake reads `table` from."""
+    found = store.lake.ask(f"select data_file from ducklake_list_files('lake', '{table}')")["data_file"]
+    return sorted("/".join(Path(path).parts[-3:-1]) for path in found)
+
+
+def months(count: int) -> list[dict[str, object]]:
+    """Runs of three months, the newest first: a file is in no order."""
+    return [run(job, end_at=NOON - job % 3 * 30 * DAY, user_name=f"user{job % 5}") for job in range(1, count)]
+
+
+@pytest.mark.parametrize("row_group", [7, 1000])
+def test_a_large_batch_is_one_file_a_month(store: Store, monkeypatch: pytest.MonkeyPatch, row_group: int) -> None:
+    """November, October and September, written as they fill; what is read back is what Postgres has, whatever waited."""
+    monkeypatch.setattr("data.analytics.parts.LARGE", 10)
+    monkeypatch.setattr("data.analytics.parts.ROW_GROUP", row_group)
+    monkeypatch.setattr("data.analytics.parts.HELD", 25)
+    monkeypatch.setattr("ingest.keep.SLICE", 12)
+    keep(store, batch(*months(100)))
+    named = ["year=2026/month=10", "year=2026/month=11", "year=2026/month=9"]
+    assert files(store, "usage_fact") == named
+    assert lake.verify(store) == []
+    store.lake.rebuild()
+    assert files(store, "usage_fact") == named
+    assert lake.verify(store) == []
+
+
+def test_facts_carry_what_rating_reads_and_are_asked_by_time(store: Store) -> None:
+    """A correction takes the old row back with its measures as they were."""
+    keep(store, batch(run(1), run(2, end_at=NOON - 40 * DAY)))
+    keep(store, batch(run(1, elapsed_seconds=3600)))
+    with store.lake.cursor() as duck:
+        since = datetime.fromtimestamp(NOON - DAY, UTC)
+        told = store.lake.facts(duck, since).order("jobs, elapsed_seconds desc").pl()
+    assert told.select("jobs", "elapsed_seconds", "alloc_gpus", "alloc_tres", "cpu_used_core_seconds").rows() == [
+        (-1, -7200, 1, "cpu=4,gres/gpu=1,mem=16G", 15_120), (1, 7200, 1, "cpu=4,gres/gpu=1,mem=16G", 15_120),
+        (1, 3600, 1, "cpu=4,gres/gpu=1,mem=16G", 15_120)]
+    assert told["start_at"].to_list() == [datetime.fromtimestamp(NOON - 7200, UTC)] * 3
+
+
+def test_compaction_makes_files_and_sums_fewer_and_changes_no_sum(store: Store, corehours: Corehours) -> None:
+    """Twelve batches of eleven runs (fewer than that stay in the catalog): one file a month, one row for each day and name."""
+    for number in range(12):
+        keep(store, batch(*(run(100 * number + job, user_name="alice") for job in range(1, 12))))
+    before = store.lake.ask("select day, user_name, sum(jobs), sum(cost_micro) from lake.usage_daily group by all")
+    assert len(files(store, "usage_fact")) == 12
+    assert json.loads(corehours("analytics", "compact", "--json").stdout)["files"] == {"usage_fact": 1, "usage_daily": 1}
+    assert files(store, "usage_fact") == files(store, "usage_daily") == ["year=2026/month=11"]
+    assert store.lake.ask("select count(*) from lake.usage_daily").item() == 1
+    assert store.lake.ask("select day, user_name, sum(jobs), sum(cost_micro) from lake.usage_daily group by all").equals(before)
+    assert lake.verify(store) == []
+    keep(store, batch(run(5, elapsed_seconds=60)))
+    assert lake.verify(store) == []
+
+
+def test_a_rollup_that_is_not_the_facts_is_named(store: Store) -> None:
+    keep(store, batch(run(1)))
+    with store.lake.cursor() as duck:
+        duck.execute("update lake.usage_daily set gpu_seconds = gpu_seconds + 1")
+    assert lake.verify(store) == ["usage_daily, 2026-11: the sum of gpu_seconds is 7201, of the facts 7200"]
+
+
+def test_a_copy_of_another_version_is_made_anew(store: Store) -> None:
+    """Such as one that an older version made, without a column."""
+    keep(store, batch(run(1)))
+    with store.lake.cursor() as duck:
+        duck.execute("alter table lake.usage_fact drop column alloc_tres")
+    keep(store, batch(run(2, end_at=NOON - DAY)))
+    assert store.lake.ask("select day, alloc_tres from lake.usage_fact order by day").rows() == [
+        (date(2026, 11, 20), "cpu=4,gres/gpu=1,mem=16G"), (date(2026, 11, 21), "cpu=4,gres/gpu=1,mem=16G")]

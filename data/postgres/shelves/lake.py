@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from data.analytics.lake import Lake
-from data.analytics.parts import Part
+from data.analytics.parts import Batch
 from data.postgres.shelves.shelf import Shelf
 
 
@@ -18,22 +18,23 @@ class LakeShelf(Shelf):
     def __init__(self, connection: sa.Connection, after_commit: Callable[[Callable[[], None]], None], lake: Lake) -> None:
         super().__init__(connection)
         self._after_commit, self._lake = after_commit, lake
-        self._parts: list[Part] = []
-        self._batch_id = 0
+        self._batch: Batch | None = None
 
     def add(self, differences: pl.DataFrame) -> None:
-        """Queue `differences` (FACT_SCHEMA) for the copy; all of one transaction are one batch."""
+        """Queue `differences` (FACT_SCHEMA) for the copy; all of one transaction are one batch, in bounded memory."""
         if not differences.is_empty():
-            self._parts.append(self._lake.part(self.open(), differences))
+            batch = self.open()
+            self._lake.open_ahead(len(differences))
+            batch.add(differences)
 
-    def open(self) -> int:
-        """The number of this transaction's batch. Asks the database once: afterwards `add` may run beside a COPY."""
-        if not self._batch_id:
+    def open(self) -> Batch:
+        """This transaction's batch. Asks the database once: afterwards `add` may run beside a COPY."""
+        if self._batch is None:
             row = self.one("insert into lake_batch default values returning id")
             assert row is not None
-            self._batch_id = int(row.id)
-            self._after_commit(lambda: self._lake.append(self._batch_id, self._parts))
-        return self._batch_id
+            batch = self._batch = self._lake.batch(int(row.id))
+            self._after_commit(lambda: self._lake.append(batch))
+        return self._batch
 
     def pending(self) -> list[int]:
         """Batches the copy does not hold yet."""
