@@ -1,7 +1,8 @@
 """Ingestion beside its limits: the product's whole path, the same file again, and bare code on the same rows, in turns.
 
-The limits: polars in bounded memory that stores the same rows as Parquet (what `seconds`, `cpu_seconds` and `peak_mib` are
-compared with), polars with everything in memory and nothing stored (up to IN_MEMORY jobs), and a bare COPY of the rows. The server is one of the benchmark's own with the product's durable settings; each run has an empty database.
+The limits: polars in bounded memory that stores the same rows as Parquet (`seconds`, `cpu_seconds` and `peak_mib` are
+compared with it), polars with everything in memory and nothing stored (up to IN_MEMORY jobs), and a bare COPY of the rows.
+The server is one of the benchmark's own with the product's durable settings; each run has an empty database.
 """
 
 from __future__ import annotations
