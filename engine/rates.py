@@ -137,6 +137,14 @@ DEFAULT_CARDS = tuple(
 )
 
 
+class CardConflict(RateError):
+    """The rate card cannot be used."""
+
+    def __init__(self, key: str, detail: str) -> None:
+        self.key = key                      # which key of the card is in the way of the published book
+        super().__init__(detail)
+
+
 def next_version(card: RateCard, book: Iterable[RateCard], reaching_back: bool = False) -> RateCard:
     """`card` as the next version of its line; refused where it would rewrite what a published card says.
 
@@ -144,17 +152,27 @@ def next_version(card: RateCard, book: Iterable[RateCard], reaching_back: bool =
     may begin before it: it holds until the next card begins.
     """
     if card.valid_from.microsecond:
-        raise RateError(f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
+        raise CardConflict("valid_from", f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
     published = sorted((old for old in book if old.line == card.line), key=lambda old: old.version)
     if not published:
         return replace(card, version=1)
     newest = published[-1]
     if card.currency != newest.currency:
         what = f"Tier {card.tier}" if card.tier else f"Project {card.project}"
-        raise RateError(f"{what} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
+        raise CardConflict("currency", f"{what} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
     if card.valid_from <= newest.valid_from and not reaching_back:
-        raise RateError(f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} ({newest.valid_from.isoformat()}).")
+        raise CardConflict("valid_from", f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} "
+                           f"({newest.valid_from.isoformat()}).")
     return replace(card, version=newest.version + 1)
+
+
+def valid_cards(book: Iterable[RateCard], moment: datetime) -> list[RateCard]:
+    """The card of each line that prices what ends at `moment`, in the order of `book`."""
+    valid: dict[str, RateCard] = {}
+    for card in book:
+        if card.valid_from <= moment and (card.line not in valid or card.valid_from > valid[card.line].valid_from):
+            valid[card.line] = card
+    return list(valid.values())
 
 
 def cards_frame(book: Sequence[RateCard]) -> pl.DataFrame:

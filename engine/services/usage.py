@@ -43,12 +43,14 @@ def price_locked(usage: pl.DataFrame, book: list[RateCard], policy: str | None =
     return rate(carded, always, policy).drop("tier").rename({"locked_tier": "tier"})
 
 
-def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> int:
+def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, since: datetime | None = None,
+            project: str | None = None) -> int:
     """Price unbilled usage by its payer's tier and the book of now; how many runs now cost something else.
 
-    Of one payer, or of all at `tier`; with `since` only what ended at or after it, or has not ended.
+    Of one payer, of all at `tier`, or of all that was run in `project`; with `since` only what ended at or after it, or
+    has not ended.
     """
-    stored = tx.usage.unbilled(payer, tier, since)
+    stored = tx.usage.unbilled(payer, tier, since, project)
     priced = rate(stored.drop("tier", *CHARGE_SCHEMA).rename({"payer_tier": "tier"}), cards_frame(tx.rates.book()))
     was = stored.select(pl.col("tier", *CHARGE_SCHEMA).name.prefix("was_"))
     both = pl.concat([priced, was], how="horizontal")

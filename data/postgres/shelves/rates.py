@@ -37,9 +37,13 @@ class RateShelf(Shelf):
             valid_from=card.valid_from, policy=str(card.policy), rounding=str(card.rounding), terms=json.dumps(terms(card)),
             note=card.note, by=by)
 
-    def last_billed_end(self, tier: str) -> datetime | None:
-        """When the last job of `tier` that stands on a live receipt ended."""
-        row = self.one("select max(end_at) as last from usage_record where tier = :tier and billed_micro is not null", tier=tier)
+    def last_billed_end(self, tier: str = "", project: str = "") -> datetime | None:
+        """When the last job that stands on a live receipt ended: of those run in `project`, else of those a card of `tier` priced."""
+        row = self.one("""
+            select max(u.end_at) as last from usage_record u left join rate_card c on c.name = u.rate_card
+            where u.billed_micro is not null
+              and case when :project <> '' then u.account_name = :project else u.tier = :tier and c.tier = u.tier end""",
+            tier=tier, project=project)
         return row.last if row else None
 
 

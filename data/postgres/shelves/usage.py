@@ -128,14 +128,15 @@ class UsageShelf(Shelf):
         self._stage("adopted", sluids.select("id", "sluid"), key="id bigint")
         self.execute("update usage_record u set sluid = a.sluid from adopted a where u.id = a.id and u.sluid is null")
 
-    def unbilled(self, payer: str | None = None, tier: str | None = None, since: datetime | None = None) -> pl.DataFrame:
+    def unbilled(self, payer: str | None = None, tier: str | None = None, since: datetime | None = None,
+                 project: str | None = None) -> pl.DataFrame:
         """Runs on no live receipt, locked, with `payer_tier`, what their payer's tier is now (UNBILLED_SCHEMA, by run key)."""
         return copy_out(
             self.connection, f"select {_STORED}, p.tier from usage_record u join payer p on p.name = u.payer"
             " where u.billed_micro is null and (%(payer)s::text is null or u.payer = %(payer)s)"
-            " and (%(tier)s::text is null or p.tier = %(tier)s)"
+            " and (%(tier)s::text is null or p.tier = %(tier)s) and (%(project)s::text is null or u.account_name = %(project)s)"
             " and (%(since)s::timestamptz is null or u.end_at is null or u.end_at >= %(since)s)"
-            " order by u.run_key for update of u", UNBILLED_SCHEMA, payer=payer, tier=tier, since=since)
+            " order by u.run_key for update of u", UNBILLED_SCHEMA, payer=payer, tier=tier, since=since, project=project)
 
     def store_charges(self, priced: pl.DataFrame) -> None:
         """Write the charges of runs known by `id`, which the caller has locked."""
