@@ -5,7 +5,7 @@ the page has done so before it asks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,8 @@ from dashboard.connection import store
 from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Published, RunLine, Someone, Watermark
 from data.postgres.store import PostgresTransaction
 from engine.audit import AuditEntry, Verification, verify
-from engine.rates import Policy, RateCard, cards_frame
+from engine.rate_frames import always
+from engine.rates import Policy, RateCard
 from engine.rating import rate
 
 WEEK = timedelta(days=7)
@@ -158,9 +159,8 @@ def what_if(card: RateCard, since: datetime, usage: pl.DataFrame) -> WhatIf:
 
 def repriced(card: RateCard, usage: pl.DataFrame) -> pl.DataFrame:
     """`usage` of rated_usage with `before_micro` and `after_micro`, priced by `card` as if it had always been valid."""
-    always = cards_frame([replace(card, version=max(1, card.version))]).with_columns(valid_from=pl.lit(-2**62, pl.Int64))
     was = {name: f"was_{name}" for name in CHARGED}
-    priced = rate(usage.rename(was).with_columns(tier=pl.lit(card.tier)), always)
+    priced = rate(usage.rename(was).with_columns(tier=pl.lit(card.tier), account_name="account"), [always(card)])
     return priced.rename({"was_cost_micro": "before_micro", "cost_micro": "after_micro"})
 
 
@@ -177,11 +177,11 @@ class TierChange:
 def tier_change(payer: str, tier: str) -> TierChange:
     """Price what `payer` was not billed for by the cards of `tier`; nothing is written."""
     def read(tx: PostgresTransaction) -> TierChange:
-        book = [card for card in tx.rates.book() if card.tier == tier]
+        book = tx.rates.book()
         usage = tx.finance_reads.rated_usage(None, payer=payer, unbilled=True)
-        priced = rate(usage.drop(CHARGED).with_columns(tier=pl.lit(tier)), cards_frame(book))
+        priced = rate(usage.drop(CHARGED).with_columns(tier=pl.lit(tier), account_name="account"), book)
         return TierChange(len(usage), int(usage["cost_micro"].sum()), int(priced["cost_micro"].sum()),
-                          book[0].currency if book else "")
+                          next((card.currency for card in book if card.tier == tier), ""))
     return store().read(read)
 
 

@@ -20,9 +20,12 @@ class Arithmetic:
     """How one engine counts in wide whole numbers."""
 
     decimals: bool
+    narrow: bool = False            # 64 bits hold every product: whoever says so has looked
 
     def wide(self, expression: nw.Expr) -> nw.Expr:
         """`expression`, a whole number, in the engine's widest type."""
+        if self.narrow:
+            return expression.cast(nw.Int64)
         return expression.cast(nw.Decimal(38, 0) if self.decimals else nw.Int128)
 
     def floor(self, numerator: nw.Expr, denominator: nw.Expr) -> nw.Expr:

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.errors import MoneyError
 from engine.money import INT64_MAX, exact_text
-from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding, cards_frame
+from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
 from engine.rating import rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import memory_text
@@ -125,7 +125,7 @@ def _priced(variants: Sequence[_Variant], tier: str, book: Sequence[RateCard]) -
     usage = ways.join(waves, how="cross").join(asked, on="asked").with_columns(
         run_key=pl.format("quote/{}/{}", "variant", "wave"), payer=pl.format("quote {}", "variant"), tier=pl.lit(tier),
         submit_at=start, start_at=start, end_at=start + pl.col("elapsed_seconds"))
-    return rate(usage.select(*USAGE_SCHEMA, "tier", "payer", "variant", "times"), cards_frame(book))
+    return rate(usage.select(*USAGE_SCHEMA, "tier", "payer", "variant", "times"), book)
 
 
 def _waves(asked: Request) -> list[int]:

@@ -6,16 +6,13 @@ A price is integer micro-units per unit of its meter (engine/meters.py). Refuses
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-import polars as pl
-
 from engine.errors import RateError
 from engine.meters import Meter
-from engine.money import INT64_MAX, minor_micro
 
 METERS = ("cpu", "gpu", "mem")              # the meters that have columns of their own in a charge
 METER_UNITS = {str(meter): meter.unit for meter in Meter}
@@ -173,25 +170,3 @@ def valid_cards(book: Iterable[RateCard], moment: datetime) -> list[RateCard]:
         if card.valid_from <= moment and (card.line not in valid or card.valid_from > valid[card.line].valid_from):
             valid[card.line] = card
     return list(valid.values())
-
-
-def cards_frame(book: Sequence[RateCard]) -> pl.DataFrame:
-    """The tiers' cards as a frame for rating: one row a card with its half-open span [valid_from, valid_to) in Unix seconds."""
-    rows = []
-    for card in (card for card in book if card.tier):
-        later = [other.valid_from for other in book if other.line == card.line and other.valid_from > card.valid_from]
-        rows.append((card.tier, card.name, _seconds(card.valid_from), _seconds(min(later)) if later else INT64_MAX,
-                     str(card.policy), str(card.rounding), card.currency, minor_micro(card.currency),
-                     *(card.price_micro(meter) for meter in METERS)))
-    return pl.DataFrame(rows, schema=CARD_SCHEMA, orient="row")
-
-
-def _seconds(instant: datetime) -> int:
-    return int(instant.timestamp())
-
-
-CARD_SCHEMA: dict[str, pl.DataType] = {
-    "tier": pl.String(), "rate_card": pl.String(), "valid_from": pl.Int64(), "valid_to": pl.Int64(),
-    "policy": pl.String(), "rounding": pl.String(), "currency": pl.String(), "minor_micro": pl.Int64(),
-    "cpu_rate": pl.Int64(), "gpu_rate": pl.Int64(), "mem_rate": pl.Int64(),
-}

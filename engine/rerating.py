@@ -15,7 +15,7 @@ from itertools import pairwise
 import polars as pl
 
 from engine.errors import RateError
-from engine.rates import RateCard, cards_frame, next_version
+from engine.rates import RateCard, next_version
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import STORED_SCHEMA
 
@@ -125,7 +125,7 @@ def priced(jobs: pl.DataFrame, new: Drafted) -> pl.DataFrame:
     had is in `was_cost_micro` and `was_rate_card`. A job in another currency than the draft's is a RateError."""
     was = jobs.select(pl.col("cost_micro", "rate_card", "currency").name.prefix("was_"))
     kept = jobs.drop(*CHARGE_SCHEMA, strict=False).hstack(was)
-    rated = rate(kept.select(name for name in MEASURED if name in kept.columns), cards_frame(new.book))
+    rated = rate(kept.select(name for name in MEASURED if name in kept.columns), new.book)
     both = kept.hstack(rated.select(*CHARGE_SCHEMA)).filter(pl.col("rate_card").is_in(new.names))
     other = both.filter(pl.col("currency") != pl.col("was_currency"))
     if not other.is_empty():

@@ -10,7 +10,8 @@ from datetime import datetime
 import polars as pl
 
 from engine.ports import Transaction
-from engine.rates import RateCard, cards_frame
+from engine.rate_frames import book_of
+from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import facts
 from engine.usage import Asked
@@ -25,22 +26,17 @@ def used(tx: Transaction, asked: Asked) -> pl.DataFrame:
     return priced.select(rows.columns)
 
 
-RATED = ("run_key", "tier", "ended", "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_cpus", "alloc_gpus",
-         "alloc_mem_mib", "cpu_used_core_seconds", "mem_used_mib_seconds")
-
-
 def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
     """`usage` with payer, tier and charge. `tiers` has one row a payer: payer, tier."""
     payers = usage.select(payer="user_name")
     tiered = usage.hstack(payers.join(tiers, on="payer", how="left", maintain_order="left"))
-    return tiered.hstack(rate(tiered.select(RATED), cards_frame(book)).select(*CHARGE_SCHEMA))
+    return rate(tiered, book)
 
 
 def price_locked(usage: pl.DataFrame, book: list[RateCard], policy: str | None = None) -> pl.DataFrame:
     """`usage`, which has payer, tier and rate_card of its receipt, priced by that card again, whenever it ended now."""
-    always = cards_frame(book).with_columns(tier="rate_card", valid_from=pl.lit(-2**62), valid_to=pl.lit(2**62))
     carded = usage.rename({"tier": "locked_tier", "rate_card": "tier"})
-    return rate(carded, always, policy).drop("tier").rename({"locked_tier": "tier"})
+    return rate(carded, book_of(book, by_name=True), policy).drop("tier").rename({"locked_tier": "tier"})
 
 
 def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, since: datetime | None = None,
@@ -51,7 +47,7 @@ def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, 
     has not ended.
     """
     stored = tx.usage.unbilled(payer, tier, since, project)
-    priced = rate(stored.drop("tier", *CHARGE_SCHEMA).rename({"payer_tier": "tier"}), cards_frame(tx.rates.book()))
+    priced = rate(stored.drop("tier", *CHARGE_SCHEMA).rename({"payer_tier": "tier"}), tx.rates.book())
     was = stored.select(pl.col("tier", *CHARGE_SCHEMA).name.prefix("was_"))
     both = pl.concat([priced, was], how="horizontal")
     moved = pl.any_horizontal(pl.col(name) != pl.col(f"was_{name}") for name in ("tier", *CHARGE_SCHEMA))

@@ -14,7 +14,7 @@ from data.postgres.store import Store
 from engine.explain import METERS, Run, decimal, explain
 from engine.policy import OPERATOR
 from engine.rate_text import cards_from_text
-from engine.rates import RateCard, cards_frame
+from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.services.explain import disagreeing, explain_job
 from tests.engine.usage_frames import frame, run
@@ -38,7 +38,7 @@ def test_parts_and_rounding_are_the_total(prices: tuple[int, int, int], used: tu
     [card] = cards_from_text(f"tier: mu\ncurrency: THB\nvalid_from: 2026-01-01\npolicy: {policy}\nrounding: {rounding}\n"
                              f"prices: {{cpu: {cpu}, gpu: {gpu}, mem: {mem}}}")
     usage = frame(run(cpu_used_core_seconds=used[0], alloc_gpus=used[1] % 9, mem_used_mib_seconds=used[2] * 977))
-    charged = rate(usage.with_columns(tier=pl.lit("mu")), cards_frame([card])).row(0, named=True)
+    charged = rate(usage.with_columns(tier=pl.lit("mu")), [card]).row(0, named=True)
     check(run_of(charged), card)
 
 

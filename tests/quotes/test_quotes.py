@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.errors import MoneyError
 from engine.quotes import Quote, asked_words, quantity_text, quote, tres_text
-from engine.rates import DEFAULT_CARDS, Policy, cards_frame, with_prices
+from engine.rates import DEFAULT_CARDS, Policy, with_prices
 from engine.rating import rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import tres
@@ -31,7 +31,7 @@ def rated(asked: Request, tier: str = "gov") -> int:
     usage = frame(run(start_at=start, end_at=start + asked.seconds, elapsed_seconds=asked.seconds, alloc_cpus=asked.cpus,
                       alloc_gpus=asked.gpu_count, alloc_mem_mib=asked.mem_mib, alloc_tres=tres_text(asked),
                       cpu_used_core_seconds=asked.cpus * asked.seconds, mem_used_mib_seconds=asked.mem_mib * asked.seconds))
-    return int(rate(usage.with_columns(tier=pl.lit(tier)), cards_frame(DEFAULT_CARDS))["cost_micro"][0])
+    return int(rate(usage.with_columns(tier=pl.lit(tier)), DEFAULT_CARDS)["cost_micro"][0])
 
 
 def adds_up(made: Quote) -> bool:

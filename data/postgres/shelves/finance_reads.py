@@ -46,8 +46,8 @@ QUEUE_SCHEMA: dict[str, pl.DataType] = {
 # What rating needs of a run, and what it was charged; instants as Unix seconds, like USAGE_SCHEMA.
 RATED_SCHEMA: dict[str, pl.DataType] = {
     "run_key": pl.String(), "payer": pl.String(), "account": pl.String(), "partition": pl.String(), "submit_at": pl.Int64(),
-    "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_cpus": pl.Int64(),
-    "alloc_gpus": pl.Int64(), "alloc_mem_mib": pl.Int64(), "cpu_used_core_seconds": pl.Int64(),
+    "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_tres": pl.String(),
+    "alloc_cpus": pl.Int64(), "alloc_gpus": pl.Int64(), "alloc_mem_mib": pl.Int64(), "cpu_used_core_seconds": pl.Int64(),
     "mem_used_mib_seconds": pl.Int64(), "ended": pl.Boolean(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(),
     "mem_micro": pl.Int64(), "extra_micro": pl.Int64(), "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
@@ -228,8 +228,8 @@ class FinanceReadsShelf(Shelf):
         Those that ended since, of one charged tier, payer or currency when named; `unbilled`: on no live receipt."""
         return copy_out(self.connection, """
             select run_key, payer, account_name, partition_name, extract(epoch from submit_at)::bigint,
-              extract(epoch from start_at)::bigint, extract(epoch from end_at)::bigint, elapsed_seconds, alloc_cpus, alloc_gpus,
-              alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro,
+              extract(epoch from start_at)::bigint, extract(epoch from end_at)::bigint, elapsed_seconds, alloc_tres, alloc_cpus,
+              alloc_gpus, alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro,
               extra_micro, rounding_micro, cost_micro from usage_record
             where ended and (%(since)s::timestamptz is null or end_at >= %(since)s) and (%(tier)s::text is null or tier = %(tier)s)
               and (%(payer)s::text is null or payer = %(payer)s) and (%(currency)s::text is null or currency = %(currency)s)
