@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 
+from bench.finance import bench_finance
 from bench.ingest import bench_ingest
 from bench.rate import bench_rate
 from commands.output import table
 
 HELP = "measure a part of the product beside its limit"
-BENCHES = {"ingest": bench_ingest, "rate": bench_rate}
+BENCHES = {"finance": bench_finance, "ingest": bench_ingest, "rate": bench_rate}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

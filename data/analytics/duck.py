@@ -23,8 +23,11 @@ def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
     remote = settings.lake_path.startswith("s3://")
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
                                         "allow_community_extensions": "false", "memory_limit": "384MB", "threads": "2",
-                                        "preserve_insertion_order": "false"})
+                                        "preserve_insertion_order": "false",
+                                        "partitioned_write_flush_threshold": "65536",
+                                        "temp_directory": str(Path(settings.home) / "spool" / "duckdb")})
     connection.execute("set global TimeZone = 'UTC'")
+    connection.execute("set global parquet_metadata_cache = true")      # files are never written twice
     for name in (*EXTENSIONS, *(["httpfs"] if remote else [])):
         connection.execute(f"load {_quoted(_extension(name))}")
     if remote:
@@ -33,7 +36,7 @@ def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
     else:
         Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
     connection.execute(f"attach {_quoted('ducklake:postgres:' + url)} as lake (data_path {_quoted(settings.lake_path)},"
-                       f" metadata_schema '{SCHEMA}', override_data_path true)")
+                       f" metadata_schema '{SCHEMA}', override_data_path true, data_inlining_row_limit 0)")
     connection.execute(f"attach {_quoted(url)} as books (type postgres, read_only)")
     connection.execute("set lock_configuration = true")
     return connection

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 from data.analytics.duck import opened
 from data.analytics.parts import LARGE, Batch
+from data.analytics.rollup import Rollup
 from data.analytics.tables import (
     FACT_COLUMNS,
     add_daily,
@@ -41,7 +42,7 @@ from data.analytics.tables import (
 from data.settings import Settings
 
 LOCK = 0x6C616B65               # the advisory lock of whoever writes the copy
-MERGE_EVERY = 100               # batches after which small files are put together
+MERGE_EVERY = 50                # batches after which small files are put together
 log = logging.getLogger(__name__)
 
 Sums = Mapping[tuple[str, str], tuple[int, int]]      # (tier, currency): (jobs, micro-units)
@@ -68,6 +69,7 @@ class Lake:
         self.trouble = ""                       # why the last writing failed; empty when it did not
         self._opening = threading.Lock()
         self._duck: duckdb.DuckDBPyConnection | None = None
+        self.rollup = Rollup(engine, self.ask)
 
     def batch(self, batch_id: int) -> Batch:
         """What a transaction that is not committed yet will bring; large ones are written to Parquet while it goes on."""

@@ -19,6 +19,7 @@ from data.analytics.parts import INSTANTS, KEYS, NUMBERS, SUMS, TEXTS
 FACT_COLUMNS = ("batch_id", "day", *INSTANTS, *TEXTS, *NUMBERS)
 DAILY_COLUMNS = ("batch_id", *KEYS, *SUMS)
 COLUMNS = {"usage_fact": FACT_COLUMNS, "usage_daily": DAILY_COLUMNS}
+SMALL = 64 * 2**20              # bytes from which a file of facts is left as it is
 _TYPES = {"day": "date", **dict.fromkeys(INSTANTS, "timestamptz"), **dict.fromkeys((*TEXTS, *KEYS[1:]), "varchar")}
 _FROM_BOOKS = ("select $batch::bigint as batch_id, timezone($zone, end_at)::date as day, *, 1::bigint as jobs,"
                " cpu_core_seconds as core_seconds from books.public.usage_record where ended")
@@ -77,8 +78,8 @@ def compact(duck: duckdb.DuckDBPyConnection) -> None:
         for attempt in stamina.retry_context(on=duckdb.TransactionException, attempts=5, wait_initial=0.05):
             with attempt, transaction(duck):
                 _sum_again(duck, month)
-    duck.execute("call ducklake_flush_inlined_data('lake')")       # a few rows at a time stay in the catalog until now
-    duck.execute("call ducklake_merge_adjacent_files('lake')")
+    duck.execute(f"call ducklake_merge_adjacent_files('lake', 'usage_fact', max_file_size => {SMALL})")
+    duck.execute("call ducklake_merge_adjacent_files('lake', 'usage_daily')")
     sweep(duck)
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from data.analytics import lake
-from data.analytics.reads import Asked, as_of, daily, monthly, totals
+from data.analytics.reads import Asked, as_of, daily, monthly, top, totals
 from data.postgres.store import Store, connect
 from ingest.keep import keep
 from tests.usage.frames import NOON, batch, run
@@ -33,6 +33,17 @@ def test_sums_by_day_month_and_account(store: Store) -> None:
     assert totals(store.lake, november, by=["payer"]).select("payer", "jobs").rows() == [("alice", 1)]
     assert totals(store.lake, Asked(payers=())).is_empty()
     assert as_of(store.lake) is not None
+
+
+def test_the_dearest_first(store: Store) -> None:
+    """Carol's two jobs, then alice and bob, who cost the same, by name; only what was asked for is summed."""
+    keep(store, batch(run(1, user_name="bob"), run(2), run(3, user_name="carol"), run(4, user_name="carol"),
+                      run(5, end_at=NOON - 60 * DAY, user_name="dave")))
+    november = Asked(since=date(2026, 11, 1))
+    assert top(store.lake, november, "user_name").select("user_name", "jobs", "cost_micro").rows() == [
+        ("carol", 2, 56_400_000), ("alice", 1, 28_200_000), ("bob", 1, 28_200_000)]
+    assert top(store.lake, november, "user_name", 1)["user_name"].to_list() == ["carol"]
+    assert totals(store.lake, november, sums=("gpu_seconds",)).columns == ["currency", "gpu_seconds"]
 
 
 def test_a_corrected_job_leaves_its_old_day(store: Store) -> None:

@@ -106,7 +106,7 @@ class UsageReadsShelf(Shelf):
         columns = ", ".join(f"{_BILLING} as billing" if name == "billing" else name for name in RUNS_SCHEMA)
         paging = "" if limit is None else " limit :limit offset :offset"
         return frame(self.connection, f"select {columns} from usage_record where {where}"
-                     f" order by ended, end_at desc nulls first, run_key desc{paging}", RUNS_SCHEMA,
+                     f" order by end_at desc nulls first, run_key desc{paging}", RUNS_SCHEMA,
                      **values, **({} if limit is None else {"limit": limit, "offset": offset}))
 
     def totals(self, scope: Scope, filters: Filters) -> Totals:
