@@ -21,10 +21,10 @@ def test_a_link_a_field_and_an_upload(open_as: OpenAs, tmp_path: Path) -> None: 
     page = open_as("researcher", "/quote?cpus=16&gpus=2&model=a100&mem=128G&time=2-00:00:00")
     total = page.get_by_test_id("stMetricValue")
     expect(total).to_have_text("4,320.00")
-    page.get_by_role("textbox", name="Memory").fill("64G")
+    page.get_by_role("textbox", name="Memory").fill("32G")
     page.get_by_role("textbox", name="Memory").press("Enter")
-    expect(total).to_have_text("2,784.00")
-    assert "mem=64G" in page.url
+    expect(total).to_have_text("2,016.00")
+    assert "mem=32G" in page.url
     page.get_by_role("textbox", name="Memory").fill("64Q")
     page.get_by_role("textbox", name="Memory").press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("'64Q' is no size such as 512M, 128G or 1T")
