@@ -12,7 +12,7 @@ from tests.engine.usage_frames import run
 from tests.flows.examples import bill, keep_runs
 from tests.flows.test_first_bill import GOLDEN
 
-CHARGE = ["currency", "factors", "policy", "recomputed", "rounding", "rounding_micro", "total_micro"]
+CHARGE = ["currency", "factors", "month", "policy", "recomputed", "rounding", "rounding_micro", "time", "total_micro"]
 
 
 def keys(value: Any) -> Any:
@@ -56,10 +56,13 @@ def test_the_keys_of_the_json_stay(corehours: Corehours, store: Store) -> None:
                          "alloc_tres", "reason", "why"), "str"), "job_id_raw": "int", "ended": "bool", "elapsed_seconds": "int"}
     assert sorted(one["charge"]) == CHARGE and one["charge"]["recomputed"] == {"agrees": "bool", "difference": "NoneType"}
     assert one["charge"]["factors"] == [{
-        **dict.fromkeys(("meter", "quantity_unit", "units", "unit", "source", "measured", "words"), "str"),
-        **dict.fromkeys(("quantity", "price_micro", "amount_micro"), "int")}]
+        **dict.fromkeys(("meter", "kind", "label", "quantity_unit", "units", "unit", "source", "measured", "words"), "str"),
+        **dict.fromkeys(("quantity", "price_micro", "would_micro", "amount_micro"), "int"),
+        **dict.fromkeys(("model", "above", "upto"), "NoneType"), "added": "bool"}]
+    assert one["charge"]["time"] == {"factor": "str", "weighted_ppm_seconds": "int", "span_seconds": "int", "time_zone": "str",
+                                     "parts": "list"}
     assert one["card"] == {**dict.fromkeys(("name", "valid_from", "tier", "payer"), "str"), "tier_since": "NoneType",
-                           "tier_set_by": "NoneType"}
+                           "tier_set_by": "NoneType", "project": "NoneType"}
     assert sorted(one["record"]) == ["at", "ingest_run", "origin", "replaced", "revision", "source"]
     assert sorted(one["record"]["replaced"][0]) == ["ingest_run", "replaced_at", "replaced_by", "revision", "was"]
     assert sorted(one["receipts"][0]) == ["cost_micro", "issued_at", "kind", "live", "number", "receipt_id", "revision", "status"]
