@@ -421,12 +421,15 @@ def decimal(number: int, size: int, most: int = 6) -> str:
 
 def measured(factor: Factor) -> str:
     """`TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours`; of a step of a ladder, what of it lies there."""
-    part = factor.part
-    if part.kind is not Kind.UNITS:
+    if factor.part.kind is not Kind.UNITS:
         return factor.figures
-    within = "" if part.above is None else ", of which here"
-    return (f"{factor.figures}{within} = {part.quantity:,} {BASE_UNITS[part.meter]}"
-            f" = {decimal(part.quantity, part.size)} {factor.unit}s")
+    return f"{counted_words(factor)} = {decimal(factor.part.quantity, factor.part.size)} {factor.unit}s"
+
+
+def counted_words(factor: Factor) -> str:
+    """`TotalCPU of its steps = 15,120 core-seconds`."""
+    within = "" if factor.part.above is None else ", of which here"
+    return f"{factor.figures}{within} = {factor.part.quantity:,} {BASE_UNITS[factor.part.meter]}"
 
 
 def product(factor: Factor, time: Fraction, currency: str) -> str:

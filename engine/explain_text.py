@@ -23,6 +23,7 @@ from engine.explain import (
     OnReceipt,
     Rejected,
     Revision,
+    counted_words,
     decimal,
     measured,
     product,
@@ -66,14 +67,21 @@ def about(one: Explained, zone: ZoneInfo) -> str:
 
 def charge_lines(one: Explained, zone: ZoneInfo) -> list[str]:
     """Each price that was applied, the time factor, then the rounding, then the total they add up to."""
-    apart, made = one.explanation, []
-    for factor in apart.factors:
-        said = f"{factor.label}: {measured(factor)}; {product(factor, apart.weighing.factor, apart.currency)}"
-        made.append(said if one.run.ended else f"{factor.label}: {measured(factor)} so far, at {exact_text(factor.price_micro)}")
-    return [*made, *(line for line in (max_of_words(one), month_words(one)) if line), *time_lines(one, zone),
-            f"Rounding ({rounding_words(one)}): {exact_text(apart.rest_micro)} {apart.currency}",
-            f"Total: {amount_text(apart.total_micro, apart.currency)} {apart.currency}"
-            if apart.total_micro % minor_micro(apart.currency) == 0 else f"Total: {exact_text(apart.total_micro)} {apart.currency}"]
+    apart = one.explanation
+    exact = apart.total_micro % minor_micro(apart.currency)
+    total = exact_text(apart.total_micro) if exact else amount_text(apart.total_micro, apart.currency)
+    said = [*(factor_line(one, factor) for factor in apart.factors), max_of_words(one), month_words(one), *time_lines(one, zone)]
+    return [*(line for line in said if line), f"Rounding ({rounding_words(one)}): {exact_text(apart.rest_micro)} {apart.currency}",
+            f"Total: {total} {apart.currency}"]
+
+
+def factor_line(one: Explained, factor: Factor) -> str:
+    """`CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours × 3.00 = 12.60 THB`."""
+    if not one.run.ended:
+        return f"{factor.label}: {measured(factor)} so far, at {exact_text(factor.price_micro)}"
+    said = product(factor, one.explanation.weighing.factor, one.explanation.currency)
+    counted = f"{counted_words(factor)} = " if factor.part.kind is Kind.UNITS else f"{factor.figures}; "
+    return f"{factor.label}: {counted}{said}"
 
 
 def max_of_words(one: Explained) -> str:

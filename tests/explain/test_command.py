@@ -28,9 +28,9 @@ def test_the_golden_case_in_words(corehours: Corehours, tmp_path: Path) -> None:
     corehours("ingest", "slurm", "--file", str(tmp_path / "golden.txt"))
     said = corehours("explain", "7").stdout
     for line in ("Job 7 on c1 · train · physics · alice · completed · ended 5 Oct 2026 10:00 UTC",
-                 "CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours; × 3.00 = 12.60 THB",
-                 "GPU: AllocTRES gres/gpu=1 × ElapsedRaw 7,200 s = 7,200 GPU-seconds = 2 GPU-hours; × 10.00 = 20.00 THB",
-                 "Memory: AveRSS of its steps × their Elapsed = 103,219,200 MiB-seconds = 28 GiB-hours; × 1.00 = 28.00 THB",
+                 "CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours × 3.00 = 12.60 THB",
+                 "GPU: AllocTRES gres/gpu=1 × ElapsedRaw 7,200 s = 7,200 GPU-seconds = 2 GPU-hours × 10.00 = 20.00 THB",
+                 "Memory: AveRSS of its steps × their Elapsed = 103,219,200 MiB-seconds = 28 GiB-hours × 1.00 = 28.00 THB",
                  "Rounding (per job, to the smallest coin): 0.00 THB", "Total: 60.60 THB", "Card gov-v1",
                  "alice pays tier gov since", "(set by operator)", "brought by ingest run 1 (file ", "It is not billed yet"):
         assert line in said
