@@ -235,11 +235,11 @@ def _on_ladders(quantities: Frame, book: Book, tables: Mapping[str, Frame], coun
     stood = known.join(tables["ladders"], left_on="rate_card", right_on="_ladder_card", how="left").with_columns(
         (nw.coalesce(c(slot.column("carried")), nw.lit(0)) + count.wide(c(slot.column("adds"))).cum_sum().over(
             "payer", "_line", "_month", order_by=["end_at", "run_key"]).cast(nw.Int64)).alias(slot.column("after")) for slot in book.slots)
-    before = stood.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(f"{slot.name}_before") for slot in book.slots)
+    before = stood.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(slot.column("before")) for slot in book.slots)
     costs: dict[str, list[nw.Expr]] = {meter: [] for meter in METERS}
     for slot in book.slots:
         meter = slot.meter if slot.meter in costs else "extra"
-        costs[meter].append(slot.cost(count, c(f"{slot.name}_before"), c(slot.column("after"))))
+        costs[meter].append(slot.cost(count, c(slot.column("before")), c(slot.column("after"))))
     return before.with_columns((reduce(add, parts) * SHARE[meter]).alias(f"_{meter}") for meter, parts in costs.items())
 
 
@@ -275,6 +275,8 @@ def _amounts(exact: Frame, book: Book, count: Arithmetic) -> Frame:
 
 def _explained(priced: Frame, book: Book) -> Frame:
     c = nw.col
+    if book.slots:
+        priced = priced.with_columns(c(slot.column("before")).alias(f"{slot.name}_before") for slot in book.slots)
     if book.calendars:
         plain = c("_over") == 1
         return priced.with_columns(span_seconds=nw.when(plain).then(1).otherwise(c("_over") // ONE),
