@@ -1,4 +1,4 @@
-"""The analytics copy: make it again from Postgres, compare both, or put its small files together."""
+"""The analytics copy: make it again from Postgres, compare both, put its small files together, or price all of it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import time
 
 import duckdb
 
+from commands import lake_rating
 from commands.installation import installation
+from commands.lake_rating import CopyTrouble
 from data.analytics import lake
-from engine.errors import DomainError
 
-HELP = "rebuild, verify or compact the analytics copy"
-
-
-class CopyTrouble(DomainError):
-    """The analytics copy cannot be written."""
-
-    code, status = "analytics", 503
+HELP = "the analytics copy: rebuild, verify, compact, rate"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `analytics`."""
-    parser.add_argument("verb", choices=["rebuild", "verify", "compact"])
-    parser.add_argument("--json", action="store_true")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, told in {"rebuild": "make it again from Postgres", "verify": "compare it with Postgres; exit 1 where it differs",
+                       "compact": "put small files together"}.items():
+        verbs.add_parser(verb, help=told).add_argument("--json", action="store_true")
+    lake_rating.configure(verbs.add_parser("rate", help="price every job of it by the book or by draft cards, on DuckDB, polars or Spark"))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rebuild, compact, or compare and exit 1 where the copy differs."""
+    """Do what the verb says."""
+    if args.verb == "rate":
+        return lake_rating.run(args)
     return {"rebuild": _rebuild, "verify": _verify, "compact": _compact}[args.verb](args.json)
 
 

@@ -92,6 +92,19 @@ def test_other_pins_make_it_anew_and_a_failure_shows_what_pip_said(house: Path) 
     assert "could not be installed" in failed.stderr and "no-such-library-anywhere" in failed.stderr
 
 
+def test_spark_is_added_only_where_it_is_asked_for(house: Path) -> None:
+    """To what is there, whichever came first; what is installed is not installed again."""
+    (house / "requirements-spark.txt").write_text("# none\n")
+    nothing = "HELP = 'nothing'\nTAKES_REST = True\ndef configure(parser): pass\ndef run(args): pass\n"
+    for name in ("test", "analytics"):
+        (house / "commands" / f"{name}.py").write_text(nothing)
+    assert "Spark" not in corehours(house, "test").stderr
+    added = corehours(house, "analytics", "rate", "--engine", "spark").stderr
+    assert "Apache Spark" in added and added.count("Preparing") == 1
+    for words in (["analytics", "rate", "--engine=spark"], ["test", "--spark"], ["test"], ["where"]):
+        assert corehours(house, *words).stderr == ""
+
+
 def test_somebody_elses_environment_is_left_alone(house: Path) -> None:
     (house / ".venv" / "bin").mkdir(parents=True)
     refused = corehours(house, "where")

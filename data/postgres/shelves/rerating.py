@@ -42,12 +42,6 @@ class ReratingShelf(Shelf):
         for start in range(0, count, LOT):
             yield copy_out(self.connection, query, STORED_SCHEMA, start=start, end=start + LOT)
 
-    def months(self, payers: Sequence[str], cards: Sequence[str], since: int) -> pl.DataFrame:
-        """Runs of `payers` on `cards` that ended at or after `since` (Unix seconds), by run key (STORED_SCHEMA), locked."""
-        query = (f"select {_STORED} from usage_record u where u.ended and u.payer = any(%(payers)s) and u.rate_card = any(%(cards)s)"
-                 " and u.end_at >= to_timestamp(%(since)s) order by u.run_key for update of u")
-        return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), cards=list(cards), since=since)
-
     def _gather(self, tiers: list[str], projects: list[str], since: datetime, until: datetime | None) -> int:
         self.execute("drop table if exists pg_temp.gathered")
         self.execute("create temp table gathered (place bigint primary key, id bigint) on commit drop")
