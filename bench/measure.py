@@ -6,8 +6,12 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Measured:
@@ -48,3 +52,17 @@ def _server_cpu_seconds(postmaster: int) -> float:
         elif int(words[1]) == postmaster:
             ticks += sum(map(int, words[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def asked(question: Callable[[], T], times: int = 10) -> tuple[T, dict[str, float]]:
+    """The answer, and per question (the first one, which warms up, left out) seconds, CPU seconds, p50 and p95; peak memory."""
+    answer = question()
+    each: list[float] = []
+    with Measured() as measured:
+        for _ in range(times):
+            begun = time.perf_counter()
+            question()
+            each.append((time.perf_counter() - begun) * 1000)
+    figures = {name: value / times for name, value in measured.figures.items() if name != "peak_mib"}
+    ordered = sorted(each)
+    return answer, {**figures, "peak_mib": peak_mib(), "p50_ms": ordered[times // 2], "p95_ms": ordered[min(times - 1, times * 95 // 100)]}

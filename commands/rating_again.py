@@ -13,6 +13,7 @@ import polars as pl
 from commands.installation import installation
 from commands.output import table
 from data.postgres.store import Store
+from data.what_if import tried
 from engine.money import amount_text
 from engine.periods import parse_span
 from engine.policy import OPERATOR
@@ -62,7 +63,7 @@ def _tried(store: Store, args: argparse.Namespace, drafts: list[RateCard]) -> Ef
     if since is None:
         first = min((card.valid_from for card in drafts), default=now)
         since = first if first < now else now - USUAL
-    return store.read(lambda tx: shadow(tx, drafts, since, until, OPERATOR, args.dated))
+    return tried(store, drafts, since, until, OPERATOR, dated=args.dated)
 
 
 def _agreed(store: Store, drafts: list[RateCard]) -> bool:

@@ -49,7 +49,10 @@ OPERATIONS = (
     Entry("billing", "Billing queue", "pending_actions", "billing", Action.SEE_BILLING),
     Entry("audit", "Audit", "verified_user", "audit", Action.SEE_AUDIT),
 )
-FINANCE = (Entry("finance", "Overview", "account_balance", "finance", Action.SEE_FINANCE),)
+FINANCE = (
+    Entry("finance", "Overview", "account_balance", "finance", Action.SEE_FINANCE),
+    Entry("what_if", "What if", "query_stats", "what-if", Action.SEE_FINANCE),
+)
 SECTIONS = {"Research": RESEARCH, "Operations": OPERATIONS, "Finance": FINANCE}
 
 

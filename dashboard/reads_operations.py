@@ -87,11 +87,12 @@ class RateBook:
 
     def valid(self, tier: str) -> RateCard | None:
         """The card that prices what ends now."""
-        return next((card for card in self.of(tier) if card.valid_from <= self.now), None)
+        begun = [card for card in self.of(tier) if card.valid_from <= self.now]
+        return max(begun, key=lambda card: (card.valid_from, card.version), default=None)
 
     def coming(self, tier: str) -> RateCard | None:
         """The next card to take over."""
-        return next((card for card in reversed(self.of(tier)) if card.valid_from > self.now), None)
+        return min((card for card in self.of(tier) if card.valid_from > self.now), key=lambda card: card.valid_from, default=None)
 
     def valid_to(self, card: RateCard) -> datetime | None:
         """When the next card takes over from it."""

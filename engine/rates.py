@@ -153,20 +153,21 @@ def next_version(card: RateCard, book: Iterable[RateCard], reaching_back: bool =
     published = sorted((old for old in book if old.line == card.line), key=lambda old: old.version)
     if not published:
         return replace(card, version=1)
-    newest = published[-1]
+    newest = max(published, key=lambda old: (old.valid_from, old.version))
     if card.currency != newest.currency:
         what = f"Tier {card.tier}" if card.tier else f"Project {card.project}"
         raise CardConflict("currency", f"{what} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
     if card.valid_from <= newest.valid_from and not reaching_back:
         raise CardConflict("valid_from", f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} "
                            f"({newest.valid_from.isoformat()}).")
-    return replace(card, version=newest.version + 1)
+    return replace(card, version=published[-1].version + 1)
 
 
 def valid_cards(book: Iterable[RateCard], moment: datetime) -> list[RateCard]:
     """The card of each line that prices what ends at `moment`, in the order of `book`."""
     valid: dict[str, RateCard] = {}
     for card in book:
-        if card.valid_from <= moment and (card.line not in valid or card.valid_from > valid[card.line].valid_from):
+        other = valid.get(card.line)
+        if card.valid_from <= moment and (other is None or (card.valid_from, card.version) > (other.valid_from, other.version)):
             valid[card.line] = card
     return list(valid.values())

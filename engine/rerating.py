@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
 
 from engine.errors import RateError
+from engine.ladders import is_ladder
+from engine.rate_frames import ALWAYS, Book, book_of
 from engine.rates import RateCard, next_version
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import STORED_SCHEMA
 
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 KINDS = ("all", "tier", "account", "day", "payer")
 
 # What pricing a job again needs of it (instants as Unix seconds): its measured quantities, what it costs, and whether
@@ -28,7 +29,6 @@ JOB_SCHEMA: dict[str, pl.DataType] = {name: STORED_SCHEMA[name] for name in (
     "run_key", "payer", "tier", "account_name", "currency", "rate_card", "cost_micro", "billed_micro", "ended", "submit_at", "start_at",
     "end_at", "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "cpu_used_core_seconds",
     "mem_used_mib_seconds")}
-MEASURED = tuple(name for name in JOB_SCHEMA if name not in CHARGE_SCHEMA and name not in ("payer", "billed_micro"))
 SUMS = ("jobs", "changed_jobs", "before_micro", "after_micro", "receipted_jobs", "receipted_difference_micro")
 # Sums over the jobs the drafts price, by each of KINDS; `name` is "" for all, a date for a day.
 SUM_SCHEMA: dict[str, pl.DataType] = {"kind": pl.String(), "name": pl.String(), **{name: pl.Int64() for name in SUMS}}
@@ -38,7 +38,7 @@ SUM_SCHEMA: dict[str, pl.DataType] = {"kind": pl.String(), "name": pl.String(), 
 class Drafted:
     """The rate book as it would be with draft cards in it, and which of its cards are the drafts."""
 
-    book: tuple[RateCard, ...]
+    book: Book
     drafts: tuple[RateCard, ...]
 
     @property
@@ -49,17 +49,30 @@ class Drafted:
     @property
     def tiers(self) -> list[str]:
         """Tiers the drafts price."""
-        return sorted({card.tier for card in self.drafts})
+        return sorted({card.tier for card in self.drafts if card.tier})
 
     @property
     def projects(self) -> list[str]:
         """Projects the drafts price."""
-        return []
+        return sorted({card.project for card in self.drafts if card.project})
 
     @property
     def currency(self) -> str:
         """The one currency of all drafts."""
         return self.drafts[0].currency
+
+    @property
+    def by_month(self) -> bool:
+        """Whether what a job costs on one of their lines depends on what its payer used before in the month."""
+        lines = {card.line for card in self.drafts}
+        return any(is_ladder(price) for card in self.book.cards if card.line in lines for price in card.prices)
+
+    def begin(self, since: datetime | None) -> datetime | None:
+        """From when jobs must be known to price those that ended at or after `since`: with month ladders all of its month,
+        in whichever zone that is the card's."""
+        if since is None or not self.by_month:
+            return since
+        return (since - timedelta(days=1)).astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
     @property
     def since(self) -> datetime:
@@ -69,7 +82,7 @@ class Drafted:
     @property
     def until(self) -> datetime | None:
         """Until when the last of them holds: when the next card of its line begins; None without one."""
-        ends = [min((other.valid_from for other in self.book if _line(other) == _line(card) and other.valid_from > card.valid_from),
+        ends = [min((other.valid_from for other in self.book.cards if other.line == card.line and other.valid_from > card.valid_from),
                     default=None) for card in self.drafts]
         return None if None in ends else max(end for end in ends if end)
 
@@ -86,11 +99,11 @@ def drafted(book: Sequence[RateCard], drafts: Sequence[RateCard], dated: bool) -
         whole.append(next_version(card, whole, reaching_back=True))
     new = whole[len(book):]
     if dated:
-        return Drafted(tuple(whole), tuple(new))
-    lines = {_line(card) for card in new}
-    first = {line: min(card.valid_from for card in new if _line(card) == line) for line in lines}
-    always = [replace(card, valid_from=_BEGINNING) if card.valid_from == first[_line(card)] else card for card in new]
-    return Drafted((*(card for card in book if _line(card) not in lines), *always), tuple(always))
+        return Drafted(book_of(whole), tuple(new))
+    lines = {card.line for card in new}
+    first = {line: min(card.valid_from for card in new if card.line == line) for line in lines}
+    always = [replace(card, valid_from=ALWAYS) if card.valid_from == first[card.line] else card for card in new]
+    return Drafted(book_of([*(card for card in book if card.line not in lines), *always]), tuple(always))
 
 
 def _in_order(drafts: Sequence[RateCard]) -> list[RateCard]:
@@ -98,15 +111,11 @@ def _in_order(drafts: Sequence[RateCard]) -> list[RateCard]:
         raise RateError("There is no card in it.")
     if len({card.currency for card in drafts}) > 1:
         raise RateError(f"Its cards are in {', '.join(sorted({card.currency for card in drafts}))}: try one currency at a time.")
-    ordered = sorted(drafts, key=lambda card: (_line(card), card.valid_from))
+    ordered = sorted(drafts, key=lambda card: (card.line, card.valid_from))
     for card, following in pairwise(ordered):
-        if (_line(card), card.valid_from) == (_line(following), following.valid_from):
-            raise RateError(f"Two cards of {_line(card)} begin at {card.valid_from.isoformat()}: leave one out.")
+        if (card.line, card.valid_from) == (following.line, following.valid_from):
+            raise RateError(f"Two cards of {card.line} begin at {card.valid_from.isoformat()}: leave one out.")
     return ordered
-
-
-def _line(card: RateCard) -> str:
-    return card.tier
 
 
 def unpublished(book: Sequence[RateCard], drafts: Sequence[RateCard]) -> list[RateCard]:
@@ -115,7 +124,7 @@ def unpublished(book: Sequence[RateCard], drafts: Sequence[RateCard]) -> list[Ra
 
 
 def _said(book: Sequence[RateCard], draft: RateCard) -> bool:
-    same = [card for card in book if _line(card) == _line(draft) and card.valid_from == draft.valid_from]
+    same = [card for card in book if card.line == draft.line and card.valid_from == draft.valid_from]
     newest = max(same, key=lambda card: card.version, default=None)
     return newest is not None and replace(newest, version=0, note="") == replace(draft, version=0, note="")
 
@@ -125,8 +134,7 @@ def priced(jobs: pl.DataFrame, new: Drafted) -> pl.DataFrame:
     had is in `was_cost_micro` and `was_rate_card`. A job in another currency than the draft's is a RateError."""
     was = jobs.select(pl.col("cost_micro", "rate_card", "currency").name.prefix("was_"))
     kept = jobs.drop(*CHARGE_SCHEMA, strict=False).hstack(was)
-    rated = rate(kept.select(name for name in MEASURED if name in kept.columns), new.book)
-    both = kept.hstack(rated.select(*CHARGE_SCHEMA)).filter(pl.col("rate_card").is_in(new.names))
+    both = rate(kept, new.book).filter(pl.col("rate_card").is_in(new.names))
     other = both.filter(pl.col("currency") != pl.col("was_currency"))
     if not other.is_empty():
         row = other.row(0, named=True)
@@ -134,11 +142,12 @@ def priced(jobs: pl.DataFrame, new: Drafted) -> pl.DataFrame:
     return both
 
 
-def summed(rated: pl.DataFrame, zone: str) -> pl.DataFrame:
-    """Rows of `priced` as sums (SUM_SCHEMA) by each of KINDS; days are those of `zone`. What has not ended is left out."""
+def summed(rated: pl.DataFrame, zone: str, since: datetime | None = None) -> pl.DataFrame:
+    """Rows of `priced` that ended, since where that is said, as sums (SUM_SCHEMA) by each of KINDS; days are those of `zone`."""
     ended = pl.from_epoch("end_at").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     billed, difference = pl.col("billed_micro").is_not_null(), pl.col("cost_micro") - pl.col("was_cost_micro")
-    jobs = rated.filter("ended").select(
+    asked = pl.col("ended") & (True if since is None else pl.col("end_at") >= int(since.timestamp()))
+    jobs = rated.filter(asked).select(
         pl.lit("").alias("all"), "tier", pl.col("account_name").alias("account"), ended.dt.strftime("%Y-%m-%d").alias("day"), "payer",
         jobs=pl.lit(1, pl.Int64), changed_jobs=(difference != 0).cast(pl.Int64), before_micro="was_cost_micro", after_micro="cost_micro",
         receipted_jobs=billed.cast(pl.Int64), receipted_difference_micro=billed.cast(pl.Int64) * difference)
@@ -163,6 +172,7 @@ class Effect:
     since: datetime | None
     until: datetime | None
     sums: pl.DataFrame
+    receipted_known: bool = True            # False: there are too many jobs on receipts to have been told apart in passing
 
     def total(self, column: str) -> int:
         """The sum of one of SUMS over all jobs."""

@@ -111,7 +111,7 @@ INVARIANTS = (
     Invariant("an unbilled job is priced by the card of its project, else its tier, that was valid when it ended", """
         select u.run_key from usage_record u where u.ended and u.billed_micro is null and u.rate_card is distinct from (
           select c.name from rate_card c where (c.project = u.account_name or c.tier = u.tier) and c.valid_from <= u.end_at
-          order by c.tier nulls first, c.valid_from desc limit 1)"""),
+          order by c.tier nulls first, c.valid_from desc, c.version desc limit 1)"""),
     Invariant("an unbilled job is priced at its payer's tier", """
         select u.run_key from usage_record u join payer p on p.name = u.payer where u.billed_micro is null and u.tier <> p.tier"""),
     Invariant("every job has its payer", """

@@ -6,7 +6,7 @@ next receipt carries the difference as an adjustment. Runs are held and written 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from engine.policy import allow
 from engine.ports import Transaction
 from engine.rate_text import card_facts
 from engine.rates import RateCard
-from engine.rerating import Drafted, Effect, added, drafted, priced, summed, unpublished
+from engine.rerating import SUMS, Drafted, Effect, added, drafted, priced, summed, unpublished
 from engine.revisions import facts
 from engine.users import Action, Person
 
@@ -37,9 +37,21 @@ def shadow(tx: Transaction, drafts: Sequence[RateCard], since: datetime | None, 
     """
     allow(by, Action.SEE_FINANCE)
     new = drafted(tx.rates.book(), drafts, dated)
-    lots = tx.rerating.ended(new.tiers, new.projects, since, until)
-    sums = added(summed(priced(lot, new), tx.settings.zone.key) for lot in lots)
+    sums = added(_lots(tx, new, since, until))
     return Effect(tuple(new.names), new.currency, since, until, sums)
+
+
+def receipted(tx: Transaction, new: Drafted, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+    """Of the jobs that ended in [since, until) and stand on receipts: how many the drafts price, and what would change
+    (SUM_SCHEMA with zeros else): what the analytics copy does not know."""
+    others = [pl.lit(0, pl.Int64).alias(name) for name in SUMS if not name.startswith("receipted")]
+    return added(sums.with_columns(others) for sums in _lots(tx, new, since, until, receipted=not new.by_month))
+
+
+def _lots(tx: Transaction, new: Drafted, since: datetime | None, until: datetime | None, receipted: bool = False) -> Iterator[pl.DataFrame]:
+    """The sums of every lot of jobs."""
+    for lot in tx.rerating.ended(new.tiers, new.projects, new.begin(since), until, receipted=receipted, by_payer=new.by_month):
+        yield summed(priced(lot, new), tx.settings.zone.key, since)
 
 
 def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason: str = "") -> Rerated:
@@ -70,7 +82,8 @@ def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason
 def _price_again(tx: Transaction, new: Drafted) -> Effect:
     """Write what the drafts make of the runs they price; of those that ended, the sums."""
     sums = added(summed(_write(tx, stored, new), tx.settings.zone.key)
-                 for stored in tx.rerating.held(new.tiers, new.projects, new.since, new.until))
+                 for stored in tx.rerating.held(new.tiers, new.projects, new.begin(new.since) or new.since, new.until,
+                                                by_payer=new.by_month))
     return Effect(tuple(new.names), new.currency, new.since, new.until, sums)
 
 

@@ -15,7 +15,6 @@ create table rate_card (
   published_at timestamptz not null default now(),
   published_by text not null,
   unique (line, version),
-  unique (line, valid_from),
   check ((tier is null) <> (project is null)),
   check (name = coalesce(tier, 'project:' || project) || '-v' || version)
 );
