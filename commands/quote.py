@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 
 from commands.installation import installation
 from commands.output import table
+from engine.explain import decimal
 from engine.money import amount_text, exact_text
 from engine.policy import OPERATOR
-from engine.quotes import Quote, Step, asked_words, quantity_text
+from engine.quotes import Quote, Step, asked_words, quantity_text, time_words
 from engine.sbatch import MOST_BYTES, BadRequest, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing, Quoted, make_quote
 
@@ -80,7 +81,9 @@ def as_json(made: Quoted) -> dict[str, object]:
         "currency": quote.card.currency, "rate_card": quote.card.name, "policy": str(quote.card.policy), "tier": quote.tier,
         "rounding": str(quote.card.rounding), "total_micro": quote.total_micro, "at_most": True,
         "start": _utc(quote.start), "end": _utc(quote.end), "request": _request(quote.request),
-        "steps": [_step(step) for step in quote.steps],
+        "steps": [_step(step) for step in quote.steps], "time_factor": quote.factor,
+        "modifiers": [{"name": one.modifier.name, "factor": decimal(one.modifier.factor_ppm, 10**6), "seconds": one.seconds}
+                      for one in quote.holds],
         "alternatives": [{"what": one.what, "kind": one.kind, "total_micro": one.total_micro, "saves_micro": one.saves_micro,
                           "start": _utc(one.start), "request": _request(one.request)} for one in quote.alternatives],
         "owing": owing and {"payer": owing.payer, "open_receipts_micro": owing.open_receipts, "unbilled_micro": owing.unbilled,
@@ -89,10 +92,9 @@ def as_json(made: Quoted) -> dict[str, object]:
 
 
 def _step(step: Step) -> dict[str, object]:
-    counted = bool(step.unit)
     return {"meter": step.meter, "what": step.what, "unit": step.unit or None,
-            "quantity": quantity_text(step.quantity_micro).replace(",", "") if counted else None,
-            "price_micro": step.price_micro if counted else None, "amount_micro": step.amount_micro}
+            "quantity": quantity_text(step.quantity_micro).replace(",", "") if step.unit else None, "price_micro": step.price_micro,
+            "factor": step.factor or None, "amount_micro": step.amount_micro, "detail": step.detail or None}
 
 
 def _request(asked: Request) -> dict[str, object]:
@@ -109,11 +111,14 @@ def as_text(made: Quoted, payer: str, zone: ZoneInfo) -> str:
     """The quote for people."""
     quote, currency = made.quote, made.quote.card.currency
     rows = [[step.what, f"{quantity_text(step.quantity_micro)} {step.unit}s" if step.unit else "",
-             f"× {exact_text(step.price_micro)}" if step.unit else "", exact_text(step.amount_micro)] for step in quote.steps]
-    rows.append(["At most", "", currency, _money(quote.total_micro, quote)])
+             "" if step.price_micro is None else f"× {exact_text(step.price_micro)}", f"× {step.factor}" if step.unit else "",
+             exact_text(step.amount_micro)] for step in quote.steps]
+    rows.append(["At most", "", "", currency, _money(quote.total_micro, quote)])
     parts = [f"{asked_words(quote.request)}, from {_local(quote.start, zone)} to {_local(quote.end, zone)}",
              f"Tier {quote.tier}{f' of {payer}' if payer else ''}, card {quote.card.name}, policy {quote.card.policy}",
-             "", table(["Meter", "Quantity", "Price", f"Cost, {currency}"], rows, right=(1, 2, 3))]
+             "", table(["Meter", "Quantity", "Price", "Time", f"Cost, {currency}"], rows, right=(1, 2, 3, 4)),
+             *(f"{step.what}: {step.detail}." for step in quote.steps if step.detail),
+             *([f"Time factor: {time_words(quote)}."] if quote.holds else [])]
     if quote.alternatives:
         parts += ["", table(["Cheaper", "Start", f"Cost, {currency}", "Saves"], [
             [one.what, _local(one.start, zone), _money(one.total_micro, quote), _money(one.saves_micro, quote)]

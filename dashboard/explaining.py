@@ -6,13 +6,15 @@ import streamlit as st
 
 from dashboard import navigation, reads, tables, words
 from dashboard.job_table import shown
+from engine.charge_parts import Kind
 from engine.errors import DomainError
-from engine.explain import METER_NAMES, Explained, Run
-from engine.explain_text import card_line, record_lines, rounding_words, valid_from
+from engine.explain import Explained, Factor, Run
+from engine.explain_text import card_line, max_of_words, month_words, record_lines, rounding_words, time_lines, valid_from
 from engine.money import amount_text
 from engine.users import Action, Person
 
 FOUR = 4
+UNITS = words.METER_UNITS | {"node": "node-h", "billing": "unit-h"}
 KEPT = [name for name in Run.__slots__ if name != "job_id_raw"]
 
 
@@ -43,10 +45,13 @@ def _charge(found: Explained) -> None:
     """The factors, then the card and the total."""
     run, currency = found.run, found.run.currency
     st.markdown(tables.small(_about(run)))
-    tables.table(_factor_rows(found), _factor_columns(currency), key="factors", alt="Quantity, price and amount of each meter")
+    tables.table(_factor_rows(found), _factor_columns(found), key="factors", alt="Quantity, price and amount of each meter")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(tables.small(_card_line(found)), width="content")
         st.markdown(f"**Total {words.money(run.cost_micro, currency)}**", width="content")
+    for line in (max_of_words(found), month_words(found), *time_lines(found, words.zone())):
+        if line:
+            st.markdown(words.plain(line))
 
 
 def _records(found: Explained) -> None:
@@ -75,19 +80,26 @@ def _about(run: Run) -> str:
 
 
 def _factor_rows(found: Explained) -> list[dict[str, object]]:
+    time = found.explanation.weighing.factor
     rows: list[dict[str, object]] = [
-        {"meter": METER_NAMES[factor.meter], "source": factor.figures, "quantity": factor.quantity_micro / 1e6,
-         "unit": words.METER_UNITS.get(factor.meter, "unit-h"), "price": factor.price_micro / 1e6, "amount": factor.shown_micro / 1e6}
+        {"meter": factor.label, "source": factor.figures, "quantity": factor.quantity_micro / 1e6, "unit": _unit(factor),
+         "price": factor.price_micro / 1e6, "time": float(time), "amount": factor.shown_micro / 1e6 if factor.part.added else None}
         for factor in found.explanation.factors]
     rounding = found.explanation.rounding_micro
     return [*rows, {"meter": "Rounding", "source": rounding_words(found), "quantity": None, "unit": "",
-                    "price": None, "amount": rounding / 1e6}]
+                    "price": None, "time": None, "amount": rounding / 1e6}]
 
 
-def _factor_columns(currency: str) -> dict[str, object]:
-    return {"meter": tables.text_column("Meter", 84), "source": tables.text_column("Quantity comes from", 312),
+def _unit(factor: Factor) -> str:
+    return UNITS[factor.meter] if factor.part.kind is Kind.UNITS else factor.unit
+
+
+def _factor_columns(found: Explained) -> dict[str, object]:
+    currency, plain = found.run.currency, found.explanation.weighing.factor == 1
+    time = {} if plain else {"time": tables.number_column("× Time", 74, FOUR, "What the card's modifiers make of the time it ran in")}
+    return {"meter": tables.text_column("Meter", 112), "source": tables.text_column("Quantity comes from", 284 if plain else 210),
             "quantity": tables.number_column("Quantity", 92, FOUR), "unit": tables.text_column("Unit", 66),
-            "price": tables.money_column(f"× {currency} per unit", 112),
+            "price": tables.money_column(f"× {currency} per unit", 112), **time,
             "amount": tables.money_column(f"= {currency}", 100, FOUR)}
 
 

@@ -17,11 +17,11 @@ from dashboard.words import money, plain
 from engine.errors import DomainError
 from engine.explain import ROUNDING_WORDS
 from engine.money import exact_text
-from engine.quotes import Quote, asked_words
+from engine.quotes import Quote, Step, asked_words, time_words
 from engine.sbatch import MOST_BYTES, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing
 
-FIELDS, SCRIPT = "fields", "script"
+FIELDS, SCRIPT = "Fields", "Script"               # they stand in the address as they are
 WHERE = "In the form"
 EXAMPLE = "#!/bin/bash\n#SBATCH --cpus-per-task=16\n#SBATCH --gres=gpu:a100:2\n#SBATCH --mem=128G\n#SBATCH --time=2-00:00:00\n"
 
@@ -29,7 +29,7 @@ EXAMPLE = "#!/bin/bash\n#SBATCH --cpus-per-task=16\n#SBATCH --gres=gpu:a100:2\n#
 def form(choices: Choices) -> tuple[Option, ...]:
     """Draw the wishes; the options they come to."""
     way = st.segmented_control("How to say it", [FIELDS, SCRIPT], default=FIELDS, required=True, key="by", bind="query-params",
-                               format_func=None, label_visibility="collapsed")
+                               label_visibility="collapsed")
     options = _script() if way == SCRIPT else _fields(choices)
     left, right = st.columns(2)
     start = left.text_input("Start", key="start", bind="query-params", placeholder="now", max_chars=40,
@@ -100,22 +100,31 @@ def refuse(sentence: str) -> None:
 def price(made: Quote) -> None:
     """The total and the steps that add up to it."""
     currency = made.card.currency
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.markdown(f"At most **{total_text(made, made.total_micro)} {currency}**")
-        st.markdown(tables.small(f"{plain(asked_words(made.request))}, from {words.moment(made.start)} to {words.moment(made.end)}"))
-    tables.table(
-        [{"what": step.what, "quantity": step.quantity_micro / 1e6 if step.unit else None, "unit": f"{step.unit}s" if step.unit else "",
-          "price": step.price_micro / 1e6 if step.unit else None, "amount": step.amount_micro / 1e6} for step in made.steps],
-        {"what": tables.text_column("Meter", 130), "quantity": tables.number_column("Quantity", 100, 4),
-         "unit": tables.text_column("", 90), "price": tables.money_column(f"× {currency} per unit", 120),
-         "amount": tables.money_column(f"= {currency}", 110, 4)}, key="steps", alt="Quantity, price and amount of each meter")
+    st.metric(f"At most, {currency}", total_text(made, made.total_micro))
+    st.markdown(tables.small(f"{plain(asked_words(made.request))}, from {words.moment(made.start)} to {words.moment(made.end)}"))
+    factor = {"factor": tables.number_column("× time", 74, 4)} if any(step.factor not in ("", "1") for step in made.steps) else {}
+    tables.table([_row(step) for step in made.steps],
+                 {"what": tables.text_column("Meter", 130), "quantity": tables.number_column("Quantity", 100, 4),
+                  "unit": tables.text_column("", 90), "price": tables.money_column(f"× {currency} per unit", 116), **factor,
+                  "amount": tables.money_column(f"= {currency}", 104, 4)}, key="steps", alt="Quantity, price and amount of each meter")
+    for step in made.steps:
+        if step.detail:
+            st.markdown(tables.small(f"{plain(step.what)}: {plain(step.detail)}"))
+    if made.holds:
+        st.markdown(tables.small(f"Time: {plain(time_words(made))}"))
     st.markdown(tables.small(f"Card {plain(made.card.name)} · policy *{made.card.policy}* · rounding "
                              f"*{ROUNDING_WORDS[made.card.rounding]}*"))
 
 
+def _row(step: Step) -> dict[str, object]:
+    return {"what": step.what, "quantity": step.quantity_micro / 1e6 if step.unit else None, "unit": f"{step.unit}s" if step.unit else "",
+            "price": tables.major(step.price_micro), "factor": float(step.factor.rstrip("…").replace(",", "")) if step.factor else None,
+            "amount": tables.major(step.amount_micro)}
+
+
 def total_text(made: Quote, micro: int) -> str:
     """An amount of the quote: to the smallest coin, or exactly where the card does not round jobs."""
-    return exact_text(micro) if micro % 10_000 else money(micro, decimals=None if micro % 10**6 else 2)
+    return exact_text(micro) if micro % 10_000 else money(micro, decimals=2)
 
 
 def notes(made: Quote) -> None:

@@ -36,7 +36,7 @@ def _choices(tx: PostgresTransaction, person: Person) -> Choices:
     tier = tx.usage_reads.tier_of(person.payer) or tx.settings.default_tier
     tiers = sorted({card.tier for card in book if card.tier}) if person.may(Action.SEE_RATES) else []
     accounts = sorted({*tx.quotes.accounts(person.payer), *person.projects})
-    return Choices(person.payer, tier, tuple(tiers), tuple(accounts), gpu_models(book, tx.now), tx.now)
+    return Choices(person.payer, tier, tuple(tiers), tuple(accounts), gpu_models(book), tx.now)
 
 
 def quoted(person: Person, asked: Request, tier: str = "") -> Quoted:

@@ -7,15 +7,19 @@ total. Refuses to know where rows come from and in which zone people read.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
+from engine.charge_parts import Kind, Part, Used, extra_meter, parts
+from engine.explain_time import TimePart, time_parts
+from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
-from engine.money import amount_text, exact_text
+from engine.money import exact_text
 from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
 
 UNIT_SIZE = {str(meter): meter.unit_size for meter in RUN_METERS}
@@ -47,6 +51,12 @@ class Reason(StrEnum):
     """It ran, and nothing that is billed was measured."""
     ZERO_RATE = "zero_rate"
     """What it used is priced at zero."""
+    FREE_QUOTA = "free_quota"
+    """The month's free units cover it."""
+    PACKAGE_BEGUN = "package_begun"
+    """Packages that were begun, and paid, earlier in the month cover it."""
+    ZERO_FACTOR = "zero_factor"
+    """It ran at a time that costs nothing."""
     BELOW_SMALLEST_COIN = "below_smallest_coin"
     """Its price rounds to zero."""
     QUARANTINED = "quarantined"
@@ -186,23 +196,60 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One row of an explanation: `quantity` in the meter's smallest unit, `quantity_micro` in millionths of `unit`;
-    `amount_micro` exact, `shown_micro` the same at four decimals."""
+    """One row of an explanation: one price that was applied, with where its quantity comes from.
 
-    meter: str
+    `amount_micro` is exact, `shown_micro` the same at four decimals; where it is not added (policy max_of) both are 0 and
+    `would_micro` says what it would have cost."""
+
+    part: Part
+    label: str                          # GPU a100 · CPU, over 1,000
     source: str                         # columns: AllocTRES gres/gpu × ElapsedRaw
     figures: str                        # the same with what they say: AllocTRES gres/gpu=1 × ElapsedRaw 7,200 s
-    quantity: int
-    quantity_micro: int
     unit: str
-    price_micro: int
-    amount_micro: int
+    would_micro: int
     shown_micro: int
+
+    @property
+    def meter(self) -> str:
+        """Which meter."""
+        return self.part.meter
+
+    @property
+    def price_micro(self) -> int:
+        """Micro-units a unit."""
+        return self.part.price_micro
+
+    @property
+    def amount_micro(self) -> int:
+        """What it adds to the cost."""
+        return self.part.amount_micro
+
+    @property
+    def quantity_micro(self) -> int:
+        """Millionths of the unit, rounded."""
+        return _nearest(self.part.quantity * 1_000_000, self.part.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """What rating says beside a charge: the time factor is `weighted_ppm_seconds` / (`span_seconds` × 10⁶); `before` is what
+    the payer had used in the month before this run, in base quantities by counter (cpu, gpu, gpu:a100), empty without ladders."""
+
+    weighted_ppm_seconds: int = 1_000_000
+    span_seconds: int = 1
+    before: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def factor(self) -> Fraction:
+        """What the run's time multiplies its price with."""
+        return Fraction(self.weighted_ppm_seconds, self.span_seconds * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A charge taken apart: the exact parts and `rest_micro` add up to the total, so do the shown ones and `rounding_micro`."""
+    """A charge taken apart: the exact parts and `rest_micro` add up to the total, so do the shown ones and `rounding_micro`.
+
+    `differs` is empty, or says where the card's own arithmetic makes something else than what is stored."""
 
     factors: tuple[Factor, ...]
     rest_micro: int                     # what the rounding rule and the cut to micro-units added, as it is stored
@@ -210,6 +257,10 @@ class Explanation:
     total_micro: int
     currency: str
     card: str
+    weighing: Weighing
+    times: tuple[TimePart, ...]         # which modifiers held for how long; none without modifiers
+    month: str                          # 2026-10 where prices depend on the month before, else nothing
+    differs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,23 +297,81 @@ class Answer:
     reasons: tuple[Because, ...] = ()
 
 
-def explain(run: Run, card: RateCard) -> Explanation:
-    """Take the charge of `run` apart by the card it carries."""
-    factors = tuple(_factor(run, card, meter) for meter in meters(run))
+def explain(run: Run, card: RateCard, weighing: Weighing | None = None) -> Explanation:
+    """Take the charge of `run` apart by the card it carries; `weighing` is what rating says of its time and month."""
+    weighing = weighing or Weighing()
+    used = Used({meter: run.quantity(meter) for meter in (*METERS, extra_meter(card.policy))}, run.elapsed_seconds, run.alloc_gpus,
+                gpu_models(run.alloc_tres), weighing.before)
+    found = parts(card, used, weighing.factor) if run.ended else _not_yet(parts(card, used, Fraction(0)))
+    found, differs = _as_stored(run, found)
+    factors = tuple(_factor(run, part) for part in found)
     rest = run.cost_micro - sum(factor.shown_micro for factor in factors)
-    return Explanation(factors, run.rounding_micro, rest, run.cost_micro, run.currency, card.name)
+    laddered = any(is_ladder(price) for price in card.prices)
+    return Explanation(factors, run.rounding_micro, rest, run.cost_micro, run.currency, card.name, weighing, _times(run, card),
+                       _month(run, card) if laddered and run.ended else "", differs)
 
 
-def meters(run: Run) -> tuple[str, ...]:
-    """The meters of a run's price: with its nodes, or Slurm's billing units, where these are charged."""
-    extra = "billing" if run.policy == Policy.BILLING_TRES else "node"
-    return (*METERS, extra) if run.extra_seconds or run.extra_micro else METERS
+def _not_yet(found: tuple[Part, ...]) -> tuple[Part, ...]:
+    return tuple(replace(part, added=True, amount_micro=0) for part in found)
 
 
-def _factor(run: Run, card: RateCard, meter: str) -> Factor:
-    quantity, amount = run.quantity(meter), run.amount_micro(meter)
-    return Factor(meter, source(run, meter), figures(run, meter), quantity, _nearest(quantity * 1_000_000, UNIT_SIZE[meter]),
-                  METER_UNITS[meter], card.price_micro(meter), amount, _nearest(amount, SHOWN_STEP) * SHOWN_STEP)
+def _as_stored(run: Run, found: tuple[Part, ...]) -> tuple[tuple[Part, ...], str]:
+    """The parts with amounts that add up to what is stored of each meter, and where they did not by themselves."""
+    differs, mended = [], list(found)
+    for meter in dict.fromkeys(part.meter for part in found):
+        made = sum(part.amount_micro for part in found if part.meter == meter)
+        last = max(number for number, part in enumerate(found) if part.meter == meter)
+        if made != run.amount_micro(meter):
+            differs.append(f"{meter} is stored as {run.amount_micro(meter)}, its card makes {made}")
+            mended[last] = replace(mended[last], amount_micro=mended[last].amount_micro + run.amount_micro(meter) - made)
+    return tuple(mended), "; ".join(differs)
+
+
+def _factor(run: Run, part: Part) -> Factor:
+    cut = part.exact.numerator // part.exact.denominator
+    return Factor(part, label(part), source(run, part.meter), figures(run, part.meter, part.model), _unit(part), cut,
+                  _nearest(part.amount_micro, SHOWN_STEP) * SHOWN_STEP)
+
+
+def _unit(part: Part) -> str:
+    return {Kind.UNITS: METER_UNITS[part.meter], Kind.ONCE: "time", Kind.PACKAGES: "package"}[part.kind]
+
+
+def label(part: Part) -> str:
+    """`CPU`, `GPU a100`, `CPU, free 100`, `CPU, first 1,000`, `CPU, over 1,000`, `CPU, once over 1,000`, `CPU, packages`."""
+    name = f"{METER_NAMES[part.meter]} {part.model}".strip()
+    if part.kind is Kind.PACKAGES:
+        return f"{name}, packages"
+    if part.above is None:
+        return name
+    if part.kind is Kind.ONCE:
+        return f"{name}, once over {part.above:,}"
+    if part.above == 0 and part.upto is not None:
+        return f"{name}, {'first' if part.price_micro else 'free'} {part.upto:,}"
+    return f"{name}, over {part.above:,}"
+
+
+def begun(run: Run) -> datetime | None:
+    """Where its elapsed time is counted from: a resized run of old Slurm keeps the first Start, but begins at its Submit."""
+    start = run.start_at or run.end_at
+    return None if start is None or run.end_at is None else min(max(start, run.submit_at), run.end_at)
+
+
+def _times(run: Run, card: RateCard) -> tuple[TimePart, ...]:
+    begin = begun(run)
+    return time_parts(card, int(begin.timestamp()), int(run.end_at.timestamp())) if run.ended and begin and run.end_at else ()
+
+
+def _month(run: Run, card: RateCard) -> str:
+    return f"{run.end_at.astimezone(ZoneInfo(card.time_zone)):%Y-%m}" if run.end_at else ""
+
+
+def gpu_models(alloc_tres: str) -> dict[str, int]:
+    """GPUs by model: `gres/gpu:a100=2,gres/gpu=2` is two of a100."""
+    found: dict[str, int] = {}
+    for model, count in re.findall(r"(?:^|,)gres/gpu:([^=,]+)=([0-9]+)", alloc_tres):
+        found[model.lower()] = found.get(model.lower(), 0) + int(count)
+    return found
 
 
 def source(run: Run, meter: str) -> str:
@@ -274,81 +383,17 @@ def source(run: Run, meter: str) -> str:
     return run.cpu_used_from if meter == "cpu" else run.mem_used_from
 
 
-def figures(run: Run, meter: str) -> str:
+def figures(run: Run, meter: str, model: str = "") -> str:
     """The source's columns with what they say of this run."""
     column = source(run, meter)
     words = {"steps TotalCPU": "TotalCPU of its steps", "job TotalCPU": "TotalCPU of the job",
              "steps AveRSS × Elapsed": "AveRSS of its steps × their Elapsed"}
     if column in words:
         return words[column]
-    pattern = {"cpu": r"cpu=", "gpu": r"gres/gpu(?::[^=,]+)?=", "mem": r"mem="}.get(meter, f"{meter}=")
-    named = [part for part in run.alloc_tres.split(",") if re.match(pattern, part)]
+    pattern = {"gpu": rf"gres/gpu:{re.escape(model)}=" if model else r"gres/gpu(?::[^=,]+)?="}.get(meter, f"{meter}=")
+    named = [part for part in run.alloc_tres.split(",") if re.match(pattern, part, re.IGNORECASE)]
     text = ",".join(named) or f"{column.split(' ')[1]}: none"
     return f"AllocTRES {text} × ElapsedRaw {run.elapsed_seconds:,} s"
-
-
-def reasons(run: Run, explanation: Explanation, receipts: Sequence[OnReceipt]) -> tuple[Because, ...]:
-    """Why this run is charged or not: what bills it, then why it costs nothing where it does. The first one decides."""
-    if not run.ended:
-        return (Because(Reason.RUNNING, "It is still running: it is priced when it ends.") if run.start_at else
-                Because(Reason.PENDING, "It waits for its turn: what has not started has used nothing."),)
-    nothing = _costs_nothing(run, explanation) if run.cost_micro == 0 else None
-    billed = _billed(run, receipts)
-    if nothing is None:
-        return (billed,)
-    return (nothing,) if billed.reason is Reason.UNBILLED else (billed, nothing)
-
-
-def _billed(run: Run, receipts: Sequence[OnReceipt]) -> Because:
-    live = next((one for one in receipts if one.live), None)
-    if live and run.billed_micro is not None:
-        owed = run.cost_micro - run.billed_micro
-        return Because(Reason.CORRECTED, f"{_on(live)} {_since(run, live, owed)}") if owed else Because(Reason.ON_RECEIPT, _on(live))
-    void = next((one for one in receipts if one.status == "void"), None)
-    if void:
-        return Because(Reason.RECEIPT_VOID, f"It was on receipt {void.number}, which was voided: it is unbilled again, "
-                                            "the next receipt takes it.")
-    return Because(Reason.UNBILLED, "It is not billed yet: the next receipt takes it.")
-
-
-def _on(live: OnReceipt) -> str:
-    return f"It is on receipt {live.number} ({live.status})."
-
-
-def _since(run: Run, live: OnReceipt, owed: int) -> str:
-    what = "usage was corrected" if run.revision > live.revision else "price was changed"
-    verb = "adds" if owed > 0 else "takes off"
-    return f"Its {what} since: the next receipt {verb} {amount_text(abs(owed), run.currency)} {run.currency}."
-
-
-def _costs_nothing(run: Run, explanation: Explanation) -> Because:
-    if run.elapsed_seconds == 0:
-        return Because(Reason.NOT_RUN, "It ended before it ran: nothing was used, so it costs nothing.")
-    used = [factor for factor in explanation.factors if factor.quantity]
-    if not used:
-        return Because(Reason.NOTHING_USED, f"It ran, but by policy {run.policy} nothing that is billed was measured, "
-                                            "so it costs nothing.")
-    if not any(factor.price_micro for factor in used):
-        return Because(Reason.ZERO_RATE, f"Card {explanation.card} prices what it used at zero, so it costs nothing.")
-    return Because(Reason.BELOW_SMALLEST_COIN, "What it used is less than the smallest coin, so it costs nothing.")
-
-
-def unknown(job: str, cluster: str, rejected: Sequence[Rejected], complete: Sequence[Complete], moments: Sequence[str]) -> Because:
-    """Why nothing is known of `job`. `moments` says the instants of `complete` in words."""
-    if rejected:
-        first = rejected[0]
-        return Because(Reason.QUARANTINED, f"A line that names it could not be read and is set aside: line {first.line} of ingest "
-                                           f"run {first.run_id} ({first.source}): {first.reason}. It is charged once a later "
-                                           "run reads it well.")
-    where, known = f" on cluster {cluster}" if cluster else "", list(zip(complete, moments, strict=True))
-    here = [f"usage of {one.cluster} is complete up to {said}" for one, said in known if cluster in ("", one.cluster)]
-    if not here:
-        others = ", ".join(one.cluster for one in complete)
-        return Because(Reason.UNKNOWN, f"No source ever told of job {job}{where}: no usage{where} was loaded yet"
-                                       + (f", only of {others}." if others else "."))
-    said = "; ".join(here)
-    return Because(Reason.UNKNOWN, f"No source ever told of job {job}{where}. {said[0].upper()}{said[1:]}: if it ended later than "
-                                   "that it may still come, if earlier the source did not have it.")
 
 
 def disagreement(run: Run, priced: dict[str, object]) -> str:
@@ -356,42 +401,6 @@ def disagreement(run: Run, priced: dict[str, object]) -> str:
     apart = [f"{name} is stored as {getattr(run, name)}, the rating function makes {value}"
              for name, value in priced.items() if getattr(run, name) != value]
     return "; ".join(apart)
-
-
-def names_job(text: str, job: str) -> bool:
-    """True when a rejected line (`text`, as the source wrote it) is of `job`: an id as people write it, or a raw id.
-
-    In sacct's text the first column that can be a job id counts and the one beside it; in JSON the job's own ids."""
-    if text.lstrip().startswith("{"):
-        return job in _ids_of_json(text)
-    fields = [re.sub(r"\.[A-Za-z0-9_+]+$", "", piece) for piece in re.split(r"[|\x1f]", text.split("\n")[0])]
-    first = next((at for at, piece in enumerate(fields) if re.fullmatch(JOB_ID, piece)), None)
-    return first is not None and job in fields[first:first + 2]
-
-
-JOB_ID = r"[0-9]+(?:_[0-9]+|_\[[^\]]*\]|\+[0-9]+)?"
-
-
-def _ids_of_json(text: str) -> set[str]:
-    """Raw id, `12_3`, `22+1` of a job's JSON, which may be cut off."""
-    try:
-        job = json.loads(text)
-        array, het = job.get("array") or {}, job.get("het") or {}
-        raw = _plain_number(job.get("job_id"))
-        return {raw, f"{_plain_number(array.get('job_id'))}_{_plain_number(array.get('task_id'))}",
-                f"{_plain_number(het.get('job_id'))}+{_plain_number(het.get('job_offset'))}"}
-    except (ValueError, AttributeError):
-        return set(re.findall(r'(?<!array": \{)"job_id": ?(\d+)', text))
-
-
-def _plain_number(value: object) -> str:
-    return str(value.get("number", "")) if isinstance(value, dict) else str(value)
-
-
-def raw_id(job: str) -> int | None:
-    """The raw id that `job` surely has: `12` is 12, `22+1` is 23; of `12_3` it is not known, nor of a run key."""
-    match = re.fullmatch(r"([0-9]{1,18})(?:\+([0-9]{1,6}))?", job)
-    return int(match[1]) + int(match[2] or 0) if match else None
 
 
 def billing_state(ended: bool, started: bool, cost_micro: int, billed_micro: int | None) -> str:
@@ -411,15 +420,25 @@ def decimal(number: int, size: int, most: int = 6) -> str:
 
 
 def measured(factor: Factor) -> str:
-    """`TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours`."""
-    return (f"{factor.figures} = {factor.quantity:,} {BASE_UNITS[factor.meter]}"
-            f" = {decimal(factor.quantity, UNIT_SIZE[factor.meter])} {factor.unit}s")
+    """`TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours`; of a step of a ladder, what of it lies there."""
+    if factor.part.kind is not Kind.UNITS:
+        return factor.figures
+    return f"{counted_words(factor)} = {decimal(factor.part.quantity, factor.part.size)} {factor.unit}s"
 
 
-def product(factor: Factor, currency: str) -> str:
-    """`4.2 core-hours × 3.00 = 12.60 THB`."""
-    return (f"{decimal(factor.quantity, UNIT_SIZE[factor.meter])} {factor.unit}s × {exact_text(factor.price_micro)}"
-            f" = {exact_text(factor.amount_micro)} {currency}")
+def counted_words(factor: Factor) -> str:
+    """`TotalCPU of its steps = 15,120 core-seconds`."""
+    within = "" if factor.part.above is None else ", of which here"
+    return f"{factor.figures}{within} = {factor.part.quantity:,} {BASE_UNITS[factor.part.meter]}"
+
+
+def product(factor: Factor, time: Fraction, currency: str) -> str:
+    """`4.2 core-hours × 3.00 × 1.2 = 15.12 THB`; the third figure is the time factor, where it is not 1."""
+    weighed = "" if time == 1 else f" × {decimal(time.numerator, time.denominator)}"
+    units = f"{decimal(factor.part.quantity, factor.part.size)} {factor.unit}{'s' if factor.part.kind is Kind.UNITS else ''}"
+    amount = factor.amount_micro if factor.part.added else factor.would_micro
+    left = "" if factor.part.added else ", not added"
+    return f"{units} × {exact_text(factor.price_micro)}{weighed} = {exact_text(amount)} {currency}{left}"
 
 
 def newest_first(runs: Iterable[Run]) -> list[Run]:

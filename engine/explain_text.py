@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from engine.charge_parts import Kind
 from engine.explain import (
     BASE_UNITS,
     METER_NAMES,
@@ -18,15 +19,21 @@ from engine.explain import (
     Answer,
     Because,
     Explained,
+    Factor,
     OnReceipt,
     Rejected,
     Revision,
+    counted_words,
     decimal,
     measured,
     product,
 )
-from engine.money import amount_text, exact_text
+from engine.explain_time import TimePart
+from engine.ladders import is_ladder
+from engine.money import amount_text, exact_text, minor_micro
+from engine.rates import METER_UNITS
 
+SPANS_SHOWN = 3                         # stretches of one modifier that are named
 LONGEST_LINE = 200                      # characters of a rejected line that are shown
 NO_CARD_BEFORE = 2000                   # a card of an earlier year was always valid
 
@@ -45,8 +52,8 @@ def lines(answer: Answer, zone: ZoneInfo) -> list[str]:
 def run_lines(one: Explained, zone: ZoneInfo) -> list[str]:
     """One run: who and when, the line with every factor, the records behind it, and why it is charged or not."""
     warning = [f"WRONG: {one.disagrees}. The books and the rating function disagree: run ./corehours check."] if one.disagrees else []
-    return [*warning, about(one, zone), *(f"  {line}" for line in [*charge_lines(one), card_line(one, zone), *record_lines(one, zone)]),
-            *(because.sentence for because in one.reasons)]
+    behind = [*charge_lines(one, zone), card_line(one, zone), *record_lines(one, zone)]
+    return [*warning, about(one, zone), *(f"  {line}" for line in behind), *(because.sentence for because in one.reasons)]
 
 
 def about(one: Explained, zone: ZoneInfo) -> str:
@@ -58,14 +65,90 @@ def about(one: Explained, zone: ZoneInfo) -> str:
     return " · ".join([f"Job {run.job_id} on {run.cluster}", name[:80], run.account_name, run.user_name, run.state.lower(), when])
 
 
-def charge_lines(one: Explained) -> list[str]:
-    """Each meter, then the rounding, then the total they add up to."""
+def charge_lines(one: Explained, zone: ZoneInfo) -> list[str]:
+    """Each price that was applied, the time factor, then the rounding, then the total they add up to."""
     apart = one.explanation
-    made = [f"{METER_NAMES[factor.meter]}: {measured(factor)}; × {exact_text(factor.price_micro)} = "
-            f"{exact_text(factor.amount_micro)} {apart.currency}" for factor in apart.factors]
-    return [*made, f"Rounding ({rounding_words(one)}): {exact_text(apart.rest_micro)} {apart.currency}",
-            f"Total: {amount_text(apart.total_micro, apart.currency)} {apart.currency}"
-            if apart.total_micro % 10_000 == 0 else f"Total: {exact_text(apart.total_micro)} {apart.currency}"]
+    exact = apart.total_micro % minor_micro(apart.currency)
+    total = exact_text(apart.total_micro) if exact else amount_text(apart.total_micro, apart.currency)
+    said = [*(factor_line(one, factor) for factor in apart.factors), max_of_words(one), month_words(one), *time_lines(one, zone)]
+    return [*(line for line in said if line), f"Rounding ({rounding_words(one)}): {exact_text(apart.rest_micro)} {apart.currency}",
+            f"Total: {total} {apart.currency}"]
+
+
+def factor_line(one: Explained, factor: Factor) -> str:
+    """`CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours × 3.00 = 12.60 THB`."""
+    if not one.run.ended:
+        return f"{factor.label}: {measured(factor)} so far, at {exact_text(factor.price_micro)}"
+    said = product(factor, one.explanation.weighing.factor, one.explanation.currency)
+    counted = f"{counted_words(factor)} = " if factor.part.kind is Kind.UNITS else f"{factor.figures}; "
+    return f"{factor.label}: {counted}{said}"
+
+
+def max_of_words(one: Explained) -> str:
+    """`GPU is the dearest resource: 12.00; CPU 3.00 and Memory 1.00 are not added.`, where the policy is max_of."""
+    apart = one.explanation
+    left = _sums([factor for factor in apart.factors if not factor.part.added and factor.would_micro])
+    kept = _sums([factor for factor in apart.factors if factor.part.added])
+    if not left or not kept:
+        return ""
+    dearest, micro = next(iter(kept.items()))
+    others = " and ".join(f"{METER_NAMES[meter]} {amount_text(would, decimals=2)}" for meter, would in left.items())
+    return (f"{METER_NAMES[dearest]} is the dearest resource: {amount_text(micro, decimals=2)}; {others} "
+            f"{'is' if len(left) == 1 else 'are'} not added.")
+
+
+def _sums(factors: Iterable[Factor]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for factor in factors:
+        found[factor.meter] = found.get(factor.meter, 0) + factor.would_micro
+    return found
+
+
+def month_words(one: Explained) -> str:
+    """What the payer had used in the month before, where prices depend on it."""
+    apart = one.explanation
+    if not apart.month:
+        return ""
+    known = {name: quantity for name, quantity in apart.weighing.before.items() if quantity and _priced(one, name)}
+    used = [f"{decimal(quantity, UNIT_SIZE[name.partition(':')[0]])} {METER_UNITS[name.partition(':')[0]]}s"
+            f"{' of ' + name.partition(':')[2] if ':' in name else ''}" for name, quantity in known.items()]
+    line = f"project {one.card.project}" if one.card.project else f"tier {one.card.tier}"
+    return f"Month {apart.month}: {one.run.payer} had used {' and '.join(used) or 'nothing'} before it on the cards of {line}"
+
+
+def _priced(one: Explained, counter: str) -> bool:
+    meter, _, model = counter.partition(":")
+    return any(price.meter == meter and price.model == model and is_ladder(price) for price in one.card.prices)
+
+
+def time_lines(one: Explained, zone: ZoneInfo) -> list[str]:
+    """The time factor and what it is made of: which modifiers held for how long, and when."""
+    apart = one.explanation
+    if not apart.times:
+        return []
+    factor = apart.weighing.factor
+    return [f"Time factor {decimal(factor.numerator, factor.denominator)}: " + "; ".join(time_words(part, zone) for part in apart.times)]
+
+
+def time_words(part: TimePart, zone: ZoneInfo) -> str:
+    """`peak × 1.2 for 2 h 30 min (5 Oct 18:00–20:30)`."""
+    names = " with ".join(part.modifiers) or "plain"
+    when = ", ".join(_span_words(*span, zone) for span in part.spans[:SPANS_SHOWN])
+    more = f", and {len(part.spans) - SPANS_SHOWN} times more" if len(part.spans) > SPANS_SHOWN else ""
+    return f"{names} × {decimal(part.factor_ppm, 1_000_000)} for {duration(part.seconds)} ({when}{more})"
+
+
+def _span_words(since: datetime, until: datetime, zone: ZoneInfo) -> str:
+    start, end = since.astimezone(zone), until.astimezone(zone)
+    day = "" if start.date() == end.date() else f"{end.day} {end:%b} "
+    return f"{start.day} {start:%b} {start:%H:%M}–{day}{end:%H:%M}"
+
+
+def duration(seconds: int) -> str:
+    """`2 h 30 min`, `30 min 5 s`, `0 s`."""
+    hours, rest = divmod(seconds, 3600)
+    named = ((hours, "h"), (rest // 60, "min"), (rest % 60, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in named if number) or "0 s"
 
 
 def rounding_words(one: Explained) -> str:
@@ -74,10 +157,11 @@ def rounding_words(one: Explained) -> str:
 
 
 def card_line(one: Explained, zone: ZoneInfo) -> str:
-    """The card with its dates, and why this card: the payer's tier and since when."""
+    """The card with its dates, and why this card: its project, or the payer's tier and since when."""
     run, card = one.run, one.card
-    return (f"Card {card.name}, valid from {valid_from(card.valid_from, zone)}, policy {run.policy}; "
-            f"{run.payer} pays tier {run.tier}{_tier_words(one, zone)}")
+    why = (f"it prices what runs in project {card.project}, for payers of any tier ({run.payer} is of tier {run.tier})" if card.project
+           else f"{run.payer} pays tier {run.tier}{_tier_words(one, zone)}")
+    return f"Card {card.name}, valid from {valid_from(card.valid_from, zone)}, policy {run.policy}; {why}"
 
 
 def valid_from(instant: datetime, zone: ZoneInfo) -> str:
@@ -160,18 +244,43 @@ def _because(reasons: Iterable[Because]) -> dict[str, object]:
 def _charge_json(one: Explained) -> dict[str, object]:
     apart = one.explanation
     return {"currency": apart.currency, "total_micro": apart.total_micro, "rounding_micro": apart.rest_micro,
-            "rounding": one.card.rounding.value, "policy": one.run.policy, "factors": [
-                {"meter": factor.meter, "quantity": factor.quantity, "quantity_unit": BASE_UNITS[factor.meter],
-                 "units": decimal(factor.quantity, UNIT_SIZE[factor.meter]), "unit": factor.unit, "source": factor.source,
-                 "measured": measured(factor), "price_micro": factor.price_micro, "amount_micro": factor.amount_micro,
-                 "words": product(factor, apart.currency)} for factor in apart.factors],
+            "rounding": one.card.rounding.value, "policy": one.run.policy,
+            "factors": [_factor_json(one, factor) for factor in apart.factors], "time": _time_json(one), "month": _month_json(one),
             "recomputed": {"agrees": not one.disagrees, "difference": one.disagrees or None}}
+
+
+def _factor_json(one: Explained, factor: Factor) -> dict[str, object]:
+    part, apart = factor.part, one.explanation
+    units = part.kind is Kind.UNITS
+    return {"meter": part.meter, "model": part.model or None, "kind": part.kind.value, "label": factor.label,
+            "quantity": part.quantity, "quantity_unit": BASE_UNITS[part.meter] if units else factor.unit,
+            "units": decimal(part.quantity, part.size), "unit": factor.unit, "source": factor.source, "measured": measured(factor),
+            "above": part.above, "upto": part.upto, "price_micro": part.price_micro, "added": part.added,
+            "would_micro": factor.would_micro, "amount_micro": part.amount_micro,
+            "words": product(factor, apart.weighing.factor, apart.currency)}
+
+
+def _time_json(one: Explained) -> dict[str, object]:
+    weighing = one.explanation.weighing
+    factor = weighing.factor
+    return {"factor": decimal(factor.numerator, factor.denominator), "weighted_ppm_seconds": weighing.weighted_ppm_seconds,
+            "span_seconds": weighing.span_seconds, "time_zone": one.card.time_zone, "parts": [
+                {"modifiers": list(part.modifiers), "factor_ppm": part.factor_ppm, "seconds": part.seconds,
+                 "spans": [[utc(since), utc(until)] for since, until in part.spans]} for part in one.explanation.times]}
+
+
+def _month_json(one: Explained) -> dict[str, object] | None:
+    apart = one.explanation
+    if not apart.month:
+        return None
+    return {"month": apart.month, "payer": one.run.payer, "cards": one.card.line, "used_before": {
+        name: quantity for name, quantity in apart.weighing.before.items() if _priced(one, name)}}
 
 
 def _card_json(one: Explained) -> dict[str, object]:
     card, since = one.card, one.tier_since
-    return {"name": card.name, "valid_from": utc(card.valid_from), "tier": one.run.tier, "payer": one.run.payer,
-            "tier_since": utc(since.at) if since else None, "tier_set_by": since.by if since else None}
+    return {"name": card.name, "valid_from": utc(card.valid_from), "project": card.project or None, "tier": one.run.tier,
+            "payer": one.run.payer, "tier_since": utc(since.at) if since else None, "tier_set_by": since.by if since else None}
 
 
 def _record_json(one: Explained) -> dict[str, object]:

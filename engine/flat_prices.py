@@ -13,8 +13,8 @@ from math import gcd
 from engine.meters import Meter
 from engine.money import minor_micro
 from engine.rate_frames import Book
+from engine.rate_limits import SHARE, WHOLE
 from engine.rates import Policy, RateCard, Rounding
-from engine.rating import SHARE, WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,33 +12,47 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from engine.calendars import ONE, SLOT, Calendar, calendar_table
 from engine.errors import MoneyError
-from engine.money import INT64_MAX, exact_text
-from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
-from engine.rating import rate
+from engine.explain import METER_NAMES, UNIT_SIZE, decimal
+from engine.ladders import is_ladder
+from engine.meters import RUN_METERS
+from engine.money import INT64_MAX, amount_text, exact_text
+from engine.rate_frames import CARRIED_SCHEMA
+from engine.rates import METER_UNITS, Modifier, Policy, Price, RateCard, Rounding
+from engine.rating import QUANTITIES, rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import memory_text
 from engine.usage import USAGE_SCHEMA
 
 AHEAD = timedelta(days=7)                    # how far ahead another start is looked for
-GRID = 900                                   # seconds between the starts that are tried
-MOST_ROWS = 40_000                           # rows priced for one quote: with many waves fewer starts are tried
+MOST_ROWS = 40_000                           # rows priced for one quote: with many tasks fewer starts are tried
 MOST_WAVES = 1000
+MOST_TASKS = 10_000                          # one after the other, where what a month used decides the price
 ALL_OF_IT = "all that is asked for"
-QUANTITIES = {"cpu": ("cpu_core_seconds", 3600), "gpu": ("gpu_seconds", 3600), "mem": ("mem_mib_seconds", 3600 * 1024)}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the price: `quantity_micro` millionths of `unit` at `price_micro` each cost `amount_micro`. Without a unit it
-    is the rounding."""
+    """One line of the price: `quantity_micro` millionths of `unit`, `price_micro` a unit (None: of several prices), × `factor`,
+    is `amount_micro`. `detail` says what else decided. Without a unit it is the rounding."""
 
     meter: str
     what: str
     quantity_micro: int
     unit: str
-    price_micro: int
+    price_micro: int | None
+    factor: str
     amount_micro: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """A modifier of the card, and for how many seconds of the first task it holds."""
+
+    modifier: Modifier
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +69,8 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The price of a request. The amounts of the steps add up to the total; `curve` is the total by start."""
+    """The price of a request. The amounts of the steps add up to the total; `factor` is the tasks' average time factor, `holds`
+    what it comes from; `curve` is the total by start, empty where every start costs the same."""
 
     request: Request
     start: datetime
@@ -63,6 +78,8 @@ class Quote:
     card: RateCard
     total_micro: int
     steps: tuple[Step, ...]
+    factor: str
+    holds: tuple[Holds, ...]
     alternatives: tuple[Alternative, ...]
     curve: tuple[tuple[datetime, int], ...]
     notes: tuple[str, ...] = field(default=())
@@ -74,8 +91,36 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class _Variant:
-    """One way to run it: the request itself, or one that might be cheaper."""
+class Prices:
+    """Whose prices: a tier's, by the cards of `book`; `used` is what the payer used this month (`used_before`)."""
+
+    tier: str
+    book: Sequence[RateCard]
+    used: pl.DataFrame | None = None
+
+    def cards(self, asked: Request) -> list[RateCard]:
+        """The cards that may price `asked`: those of its project, and of the tier."""
+        return [card for card in self.book if card.tier == self.tier or (asked.account and card.project == asked.account)]
+
+    def laddered(self, asked: Request) -> bool:
+        """Whether what a month used before decides the price."""
+        return any(is_ladder(price) for card in self.cards(asked) for price in card.prices if price.meter in RUN_METERS)
+
+    def card(self, asked: Request, at: datetime) -> RateCard:
+        """The card that prices what ends at `at`; a BadRequest where there is none."""
+        cards = self.cards(asked)
+        valid = [card for card in cards if card.valid_from <= at]
+        if not any(card.tier for card in cards) and not any(card.project for card in valid):
+            tiers = ", ".join(sorted({card.tier for card in self.book if card.tier}))
+            raise BadRequest(f"There is no rate card for tier {self.tier!r}; there are cards for {tiers}.")
+        if not valid:
+            raise BadRequest(f"Tier {self.tier} has no price before {min(card.valid_from for card in cards):%Y-%m-%dT%H:%M:%SZ}.")
+        return max(valid, key=lambda card: (bool(card.project), card.valid_from, card.version))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to run it: as asked, or one that might be cheaper."""
 
     kind: str
     what: str
@@ -83,58 +128,100 @@ class _Variant:
     start: datetime
 
 
-def quote(asked: Request, start: datetime, tier: str, book: Sequence[RateCard]) -> Quote:
-    """Price `asked` from `start` on (whole seconds) at `tier` by the cards of `book`.
+def quote(asked: Request, start: datetime, prices: Prices) -> Quote:
+    """Price `asked` from `start` on (whole seconds).
 
-    A BadRequest names a tier without a card; a MoneyError an amount that is beyond 64 bits.
+    A BadRequest names a tier without a card, or what the card needs to know; a MoneyError says when it is too much for 64 bits.
     """
-    card = valid_card(book, tier, start + timedelta(seconds=asked.seconds))
-    here = _Variant("asked", "as asked", asked, start)
-    others = [*_models(here, card), *_less_memory(here, card)]
-    starts = _starts(here, tier, book)
-    variants = [here, *others, *starts]
-    rows = _priced(variants, tier, book)
-    totals = _totals(rows, len(variants))
-    priced = list(zip(variants, totals, strict=True))
-    return Quote(asked, start, tier, card, totals[0], _steps(rows.filter(pl.col("variant") == 0), asked, card, totals[0]),
-                 _cheaper(priced, totals[0], len(others)), tuple((one.start, total) for one, total in priced[1 + len(others):]),
-                 (*asked.notes, *_notes(asked, card)))
+    card = prices.card(asked, start + timedelta(seconds=asked.seconds))
+    _check(asked, card)
+    here = _Way("asked", "as asked", asked, start)
+    others, starts = [*_models(here, card), *_less_memory(here, card)], _starts(here, prices)
+    ways = [here, *others, *starts]
+    rows = _priced(ways, prices)
+    totals = _totals(rows, len(ways))
+    own = rows.filter(pl.col("way") == 0)
+    tried = list(zip(ways, totals, strict=True))
+    cheaper = _cheaper(tried, 1 + len(others), card)
+    factor = _factor(own)
+    curve = tuple((way.start, total) for way, total in tried[1 + len(others):])
+    return Quote(asked, start, prices.tier, card, totals[0], _steps(own, asked, card, factor, totals[0]), factor,
+                 _holds(card, start, asked.seconds), cheaper, curve if len({micro for _, micro in curve}) > 1 else (),
+                 (*asked.notes, *_notes(asked, card, cheaper)))
 
 
-def valid_card(book: Sequence[RateCard], tier: str, at: datetime) -> RateCard:
-    """The card that prices what ends at `at`; a BadRequest where there is none."""
-    line = [card for card in book if card.tier == tier]
-    if not line:
-        raise BadRequest(f"There is no rate card for tier {tier!r}; there are cards for {', '.join(sorted({c.tier for c in book}))}.")
-    valid = [card for card in line if card.valid_from <= at]
-    if not valid:
-        first = min(card.valid_from for card in line)
-        raise BadRequest(f"Tier {tier} has no price before {first:%Y-%m-%dT%H:%M:%SZ}.")
-    return max(valid, key=lambda card: card.valid_from)
+def used_before(runs: pl.DataFrame, prices: Prices, asked: Request, payer: str, now: datetime) -> pl.DataFrame:
+    """What `payer` used this month of each counter, as rating counts it: CARRIED_SCHEMA for `Prices.used`.
+
+    `runs` are the payer's ended runs (RATED), from the month's beginning at the latest. An empty run that ends now stands
+    behind them all: what the rating function says was used before it, is it.
+    """
+    card = prices.card(asked, now)
+    empty = replace(asked, cpus=0, mem_mib=0, gpus=(), seconds=0, count=1, at_once=0)
+    probe = _usage([_Way("asked", "", empty, now)], prices.tier, laddered=False).with_columns(run_key=LAST, payer=pl.lit(payer))
+    rows = pl.concat([runs.filter(pl.col("end_at") <= int(now.timestamp())).select(RATED), probe.select(RATED)])
+    before = rate(rows, prices.book, factors=True).row(-1, named=True)
+    counted = [(payer, card.line, _month(card, now), name.removesuffix("_before"), int(value))
+               for name, value in before.items() if name.endswith("_before") and value]
+    return pl.DataFrame(counted, schema=CARRIED_SCHEMA, orient="row")
 
 
-def _priced(variants: Sequence[_Variant], tier: str, book: Sequence[RateCard]) -> pl.DataFrame:
-    """Every variant's rows with their charge: one row a wave of tasks, those that wait beginning when the wave before had all
-    its time. `variant` is its place, `times` how many tasks the row stands for."""
-    requests = list(dict.fromkeys(variant.request for variant in variants))
+LAST = pl.lit("\U0010ffff")                # a run key after all others
+RATED = ("run_key", "tier", "payer", "account_name", "alloc_tres", "ended", "submit_at", "start_at", "end_at", "elapsed_seconds",
+         "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "cpu_used_core_seconds", "mem_used_mib_seconds")
+
+
+def _month(card: RateCard, at: datetime) -> int:
+    instant = int(at.timestamp())
+    return int(calendar_table([Calendar(card.time_zone)], instant, instant)["month"][0])
+
+
+def _check(asked: Request, card: RateCard) -> None:
+    if card.policy is Policy.BILLING_TRES and not asked.billing:
+        raise BadRequest(f"Card {card.name} bills Slurm's billing units: say how many the job has with --billing N.")
+
+
+# --- rows for the rating function ------------------------------------------------------------------------------------
+
+
+def _priced(ways: Sequence[_Way], prices: Prices) -> pl.DataFrame:
+    """Every way's rows with their charge."""
+    usage = _usage(ways, prices.tier, prices.laddered(ways[0].request))
+    carried = None
+    if prices.used is not None:
+        carried = usage.select("payer").unique().join(prices.used.drop("payer"), how="cross").select(*CARRIED_SCHEMA)
+    try:
+        return rate(usage, prices.book, carried=carried, factors=True)
+    except MoneyError:
+        raise MoneyError("That is more than can be counted: check the numbers.") from None
+
+
+def _usage(ways: Sequence[_Way], tier: str, laddered: bool) -> pl.DataFrame:
+    """A row a wave of tasks, and each task alone where a month's ladder makes the later ones cost otherwise. `way` is its place,
+    `times` how many tasks the row stands for; every way is a payer of its own, so that none uses another's quota."""
+    requests = list(dict.fromkeys(way.request for way in ways))
     asked = pl.DataFrame([_row(one) | {"asked": number} for number, one in enumerate(requests)], schema={**_ROW, "asked": pl.Int64()})
-    ways = pl.DataFrame([(number, requests.index(one.request), int(one.start.timestamp())) for number, one in enumerate(variants)],
-                        schema={"variant": pl.Int64(), "asked": pl.Int64(), "begin": pl.Int64()}, orient="row")
-    waves = pl.DataFrame(list(enumerate(_waves(variants[0].request))), schema={"wave": pl.Int64(), "times": pl.Int64()}, orient="row")
+    begin = pl.DataFrame([(number, requests.index(way.request), int(way.start.timestamp())) for number, way in enumerate(ways)],
+                         schema={"way": pl.Int64(), "asked": pl.Int64(), "begin": pl.Int64()}, orient="row")
+    waves = pl.DataFrame(_waves(ways[0].request, laddered), schema={"wave": pl.Int64(), "times": pl.Int64(), "task": pl.Int64()},
+                         orient="row")
     start = pl.col("begin") + pl.col("wave") * pl.col("elapsed_seconds")
-    usage = ways.join(waves, how="cross").join(asked, on="asked").with_columns(
-        run_key=pl.format("quote/{}/{}", "variant", "wave"), payer=pl.format("quote {}", "variant"), tier=pl.lit(tier),
-        submit_at=start, start_at=start, end_at=start + pl.col("elapsed_seconds"))
-    return rate(usage.select(*USAGE_SCHEMA, "tier", "payer", "variant", "times"), book)
+    return begin.join(waves, how="cross").join(asked, on="asked").with_columns(
+        run_key=pl.format("quote/{}/{}", "way", "task"), payer=pl.format("quote {}", "way"), tier=pl.lit(tier),
+        submit_at=start, start_at=start, end_at=start + pl.col("elapsed_seconds")).select(*USAGE_SCHEMA, "tier", "payer", "way", "times")
 
 
-def _waves(asked: Request) -> list[int]:
-    """How many tasks run in each wave."""
-    at_once = asked.at_once or asked.count
+def _waves(asked: Request, laddered: bool) -> list[tuple[int, int, int]]:
+    """(wave, tasks, number) of every row: tasks that wait for others begin when those had all their time."""
+    at_once = min(asked.at_once or asked.count, asked.count)
     whole, rest = divmod(asked.count, at_once)
     if whole > MOST_WAVES:
         raise BadRequest(f"{asked.count:,} tasks of which {at_once:,} run at once take {whole:,} rounds: quote fewer tasks.")
-    return [at_once] * whole + ([rest] if rest else [])
+    if not laddered:
+        return [(wave, at_once, wave) for wave in range(whole)] + ([(whole, rest, whole)] if rest else [])
+    if asked.count > MOST_TASKS:
+        raise BadRequest(f"What a month used decides the price, task by task: quote at most {MOST_TASKS:,} tasks.")
+    return [(task // at_once, 1, task) for task in range(asked.count)]
 
 
 _ROW = {name: dtype for name, dtype in USAGE_SCHEMA.items() if name not in ("run_key", "submit_at", "start_at", "end_at")}
@@ -160,86 +247,176 @@ def tres_text(asked: Request) -> str:
     return ",".join([*parts, f"node={asked.nodes}"])
 
 
-def _totals(rows: pl.DataFrame, variants: int) -> list[int]:
-    """What each variant costs; the tasks are multiplied where no sum can wrap."""
-    totals = [0] * variants
-    for number, times, micro in rows.select("variant", "times", "cost_micro").iter_rows():
+def _totals(rows: pl.DataFrame, ways: int) -> list[int]:
+    """What each way costs; added where no sum can wrap."""
+    totals = [0] * ways
+    for number, times, micro in rows.select("way", "times", "cost_micro").iter_rows():
         totals[number] += times * micro
     if max(totals) > INT64_MAX:
-        raise MoneyError(f"Together that is {max(totals):,} micro-units, which do not fit 64 bits.")
+        raise MoneyError("That is more than can be counted: check the numbers.")
     return totals
 
 
-def _steps(rows: pl.DataFrame, asked: Request, card: RateCard, total_micro: int) -> tuple[Step, ...]:
-    steps = []
-    for meter in METERS:
-        name, size = QUANTITIES[meter]
-        quantity, amount = (sum(times * one for times, one in rows.select("times", column).iter_rows())
-                            for column in (name, f"{meter}_micro"))
-        if quantity:
-            steps.append(Step(meter, _meter_words(meter, asked), (2 * quantity * 10**6 + size) // (2 * size), METER_UNITS[meter],
-                              card.price_micro(meter), amount))
-    rest = total_micro - sum(step.amount_micro for step in steps)
-    return (*steps, Step("rounding", "Rounding", 0, "", 0, rest))
+# --- what else there is to try ---------------------------------------------------------------------------------------
 
 
-def _meter_words(meter: str, asked: Request) -> str:
-    models = ", ".join(f"{number} {model}".strip() for model, number in asked.gpus)
-    return {"cpu": "CPU", "gpu": f"GPU ({models})", "mem": "Memory"}[meter]
-
-
-def _models(here: _Variant, card: RateCard) -> list[_Variant]:
+def _models(here: _Way, card: RateCard) -> list[_Way]:
     """The same number of GPUs of each other model the card names."""
-    return []
+    now = {model for model, _ in here.request.gpus}
+    if len(now) != 1:
+        return []
+    number = here.request.gpu_count
+    return [_Way("gpu", f"{_count(number, 'GPU')} of model {model}", replace(here.request, gpus=((model, number),)), here.start)
+            for model in sorted({price.model for price in card.prices if price.model} - now)]
 
 
-def _less_memory(here: _Variant, card: RateCard) -> list[_Variant]:
+def _less_memory(here: _Way, card: RateCard) -> list[_Way]:
     """Half the memory, where memory has a price."""
     half = here.request.mem_mib // 2
     if half < 512 or not card.price_micro("mem"):
         return []
-    return [_Variant("memory", f"half the memory ({memory_text(half)})", replace(here.request, mem_mib=half), here.start)]
+    return [_Way("memory", f"half the memory ({memory_text(half)})", replace(here.request, mem_mib=half), here.start)]
 
 
-def _starts(here: _Variant, tier: str, book: Sequence[RateCard]) -> list[_Variant]:
+def _starts(here: _Way, prices: Prices) -> list[_Way]:
     """The same job at every quarter hour of the next seven days; none where every start has the same price."""
-    last = here.start + AHEAD + timedelta(seconds=here.request.seconds * len(_waves(here.request)))
-    if not any(card.tier == tier and here.start < card.valid_from <= last for card in book):
+    cards = prices.cards(here.request)
+    laddered = prices.laddered(here.request)
+    waves = _waves(here.request, laddered)
+    last = here.start + AHEAD + timedelta(seconds=here.request.seconds * (waves[-1][0] + 1))
+    if not laddered and not any(card.modifiers or here.start < card.valid_from <= last for card in cards):
         return []
-    first = int(here.start.timestamp()) // GRID * GRID + GRID
+    first = int(here.start.timestamp()) // SLOT * SLOT + SLOT
     ahead = int(AHEAD.total_seconds())
-    rarer = -(-ahead // GRID * len(_waves(here.request)) // MOST_ROWS) or 1
-    return [_Variant("start", "another start", here.request, datetime.fromtimestamp(first + more, UTC))
-            for more in range(0, ahead, GRID * rarer)]
+    rarer = -(-ahead // SLOT * len(waves) // MOST_ROWS)
+    return [_Way("start", "another start", here.request, datetime.fromtimestamp(first + more, UTC))
+            for more in range(0, ahead, SLOT * rarer)]
 
 
-def _cheaper(priced: Sequence[tuple[_Variant, int]], total: int, others: int) -> tuple[Alternative, ...]:
-    """What really costs less: each other way, and of the starts the cheapest within a day and within the week."""
-    here = priced[0][0]
-    day = [one for one in priced[1 + others:] if one[0].start <= here.start + timedelta(days=1)]
-    best = [min(some, key=lambda one: (one[1], one[0].start)) for some in (day, priced[1 + others:]) if some]
-    found = {(one.kind, one.what, one.start): (one, micro) for one, micro in [*priced[1:1 + others], *best] if micro < total}
-    made = [Alternative(one.what, one.kind, micro, total - micro, one.start, one.request) for one, micro in found.values()]
-    starts = [one for one in made if one.kind == "start"]
-    if len(starts) == 2 and starts[0].total_micro == starts[1].total_micro:
-        made.remove(starts[1])
+def _cheaper(tried: Sequence[tuple[_Way, int]], starts: int, card: RateCard) -> tuple[Alternative, ...]:
+    """What really costs less: each other way, and of the starts the cheapest within a day and, if cheaper still, the week."""
+    here, total = tried[0]
+    best: list[tuple[_Way, int]] = []
+    for some in ([one for one in tried[starts:] if one[0].start <= here.start + timedelta(days=1)], tried[starts:]):
+        found = min(some, key=lambda one: (one[1], one[0].start), default=None)
+        if found and (not best or found[1] < best[0][1]):
+            best.append((replace(found[0], what=_start_words(card, found[0])), found[1]))
+    made = [Alternative(way.what, way.kind, micro, total - micro, way.start, way.request)
+            for way, micro in (*tried[1:starts], *best) if micro < total]
     return tuple(sorted(made, key=lambda one: (one.total_micro, one.start)))
 
 
-def _notes(asked: Request, card: RateCard) -> Iterable[str]:
+def _start_words(card: RateCard, way: _Way) -> str:
+    """`another start: off-peak` when that is what makes it cheaper."""
+    names = [one.modifier.name for one in _holds(card, way.start, way.request.seconds) if one.modifier.factor_ppm < ONE]
+    return f"another start: {', '.join(names)}" if names else "another start"
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _steps(rows: pl.DataFrame, asked: Request, card: RateCard, factor: str, total_micro: int) -> tuple[Step, ...]:
+    steps = [step for column in QUANTITIES if (step := _step(rows, column, asked, card, factor))]
+    rest = total_micro - sum(step.amount_micro for step in steps)
+    return (*steps, Step("rounding", "Rounding", 0, "", None, "", rest))
+
+
+def _step(rows: pl.DataFrame, column: str, asked: Request, card: RateCard, factor: str) -> Step | None:
+    quantity, amount = (sum(times * one for times, one in rows.select("times", name).iter_rows())
+                        for name in (QUANTITIES[column], f"{column}_micro"))
+    meter = column if column != "extra" else "billing" if card.policy is Policy.BILLING_TRES else "node"
+    if not quantity or (not amount and card.policy is Policy.BILLING_TRES):
+        return None
+    prices = _prices(asked, card, meter)
+    models = ", ".join(f"{number} {model}".strip() for model, number in asked.gpus)
+    what = f"{METER_NAMES[meter]} ({models})" if meter == "gpu" else METER_NAMES[meter]
+    price = _first(prices[0]) if len(set(prices)) == 1 else None
+    size = UNIT_SIZE[meter]
+    return Step(meter, what, (2 * quantity * 10**6 + size) // (2 * size), METER_UNITS[meter], price, factor, amount,
+                "; ".join(_details(prices, card, meter, amount, rows)))
+
+
+def _prices(asked: Request, card: RateCard, meter: str) -> list[Price | None]:
+    return [card.price(meter, model) for model, _ in asked.gpus] if meter == "gpu" else [card.price(meter)]
+
+
+def _first(price: Price | None) -> int:
+    return next((step.micro_per_unit for step in price.steps if step.micro_per_unit), 0) if price else 0
+
+
+def _details(prices: Sequence[Price | None], card: RateCard, meter: str, amount: int, rows: pl.DataFrame) -> Iterable[str]:
+    if card.policy is Policy.MAX_OF and not amount and any(map(_first, prices)):
+        yield "not the dearest: costs nothing"
+    if len(set(prices)) > 1:
+        yield " and ".join(f"{exact_text(_first(price))}{f' for {price.model}' if price and price.model else ''}" for price in prices)
+    for price in prices:
+        if price and is_ladder(price):
+            yield _ladder_words(price, rows)
+
+
+def _ladder_words(price: Price, rows: pl.DataFrame) -> str:
+    """`the first 100 a month free, then 3.00; 40 used before`."""
+    unit, name = METER_UNITS[price.meter], f"{price.meter}:{price.model}" if price.model else price.meter
+    column = f"{name}_before"
+    before = rows[column].min() if column in rows.columns else 0
+    used = f"; {decimal(int(str(before or 0)), UNIT_SIZE[price.meter])} used before this month"
+    if price.package:
+        return f"in whole packages of {price.package:,} {unit}s{used}"
+    steps = [f"{'free' if not step.micro_per_unit else exact_text(step.micro_per_unit)} from {step.above:,}"
+             + (f" (+ {exact_text(step.flat_micro)} once)" if step.flat_micro else "") for step in price.steps]
+    return f"by the month: {', '.join(steps)} {unit}s{used}"
+
+
+def _factor(rows: pl.DataFrame) -> str:
+    """The average time factor of all tasks, as many decimals as it has, at most six."""
+    weighted = span = 0
+    for times, ppm_seconds, seconds in rows.select("times", "weighted_ppm_seconds", "span_seconds").iter_rows():
+        weighted, span = weighted + times * ppm_seconds, span + times * seconds
+    return decimal(weighted, span * ONE)
+
+
+def _holds(card: RateCard, start: datetime, seconds: int) -> tuple[Holds, ...]:
+    """Which modifiers hold in [start, start + seconds), and for how long: a factor 2 alone weighs what it holds twice."""
+    first, last = int(start.timestamp()), int(start.timestamp()) + seconds
+    found = []
+    for modifier in card.modifiers:
+        table = calendar_table([Calendar(card.time_zone, (replace(modifier, factor_ppm=2 * ONE),))], first, last)
+        weights = {key: (weight, ppm) for key, weight, ppm in table.select("slot_key", "weight", "ppm").iter_rows()}
+        ends = [weights[at // SLOT][0] + weights[at // SLOT][1] * (at % SLOT) for at in (first, last)]
+        held = (ends[1] - ends[0]) // ONE - seconds
+        found += [Holds(modifier, held)] if held else []
+    return tuple(found)
+
+
+def time_words(made: Quote) -> str:
+    """`off-peak × 0.8 for 8 h, weekend × 1.1 for 2 h; on average × 0.9`."""
+    said = ", ".join(f"{one.modifier.name} × {decimal(one.modifier.factor_ppm, ONE)} for {span_words(one.seconds)}" for one in made.holds)
+    return f"{said}; on average × {made.factor}"
+
+
+def _notes(asked: Request, card: RateCard, cheaper: Sequence[Alternative]) -> Iterable[str]:
     if card.policy is Policy.USED:
-        yield ("The policy bills what is used: this is the most it costs, if all CPUs, GPUs and memory are used for the whole time.")
+        yield "The policy bills what is used: this is the most it costs, if all CPUs, GPUs and memory are used for the whole time."
     else:
         yield "The policy bills what is set aside for as long as it runs: this is the most it costs, if it takes all its time."
+    if card.policy is Policy.MAX_OF:
+        yield "Of the meters only the dearest costs."
     if card.rounding is Rounding.PER_RECEIPT_MINOR:
         yield "The card rounds the receipt, not each job: the total is exact to the millionth."
     if asked.count > 1:
         yield f"{asked.count:,} tasks" + (f", {asked.at_once:,} at a time, one round after the other." if asked.at_once else
                                           ", taken to start together.")
+    if card.commitment_micro:
+        yield (f"The card has a minimum of {amount_text(card.commitment_micro, card.currency)} {card.currency} a month; "
+               "this job counts towards it.")
+    if any(is_ladder(price) for price in card.prices):
+        yield "Of this month what has ended so far is counted; what still runs may use up quota before this job does."
+    if any(one.kind == "gpu" for one in cheaper):
+        yield "Another GPU is priced for the same time; it may need more of it."
 
 
 def asked_words(asked: Request) -> str:
-    """What is asked for: `16 CPUs, 2 GPUs (a100), 128G of memory, 2-00:00:00`."""
+    """What is asked for: `16 CPUs, 2 GPUs (a100), 128G of memory, for 2 days`."""
     gpus = " and ".join(f"{_count(number, 'GPU')}{f' ({model})' if model else ''}" for model, number in asked.gpus)
     parts = [_count(asked.cpus, "CPU"), gpus, f"{memory_text(asked.mem_mib)} of memory" if asked.mem_mib else "",
              f"on {asked.nodes:,} nodes" if asked.nodes > 1 else "", f"for {span_words(asked.seconds)}"]
@@ -252,18 +429,18 @@ def _count(number: int, what: str) -> str:
 
 
 def span_words(seconds: int) -> str:
-    """`2 days`, `1 day 6 h 30 min`."""
+    """`2 days`, `1 day 6 h 30 min`, `40 s`."""
     days, rest = divmod(seconds, 86_400)
     hours, minutes = divmod(rest // 60, 60)
     parts = [_count(days, "day") if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in parts if part) or f"{seconds} s"
 
 
 def quantity_text(micro: int) -> str:
     """Millionths of a unit as short as they are exact: `768`, `4.2`, `0.016667`."""
-    return exact_text(micro).rstrip("0").rstrip(".") if micro % 10**6 else f"{micro // 10**6:,}"
+    return decimal(micro, 10**6)
 
 
-def gpu_models(book: Sequence[RateCard], now: datetime) -> tuple[str, ...]:
-    """The GPU models that cards valid now name, by name."""
-    return ()
+def gpu_models(book: Sequence[RateCard]) -> tuple[str, ...]:
+    """The GPU models that cards of the book name, by name."""
+    return tuple(sorted({price.model for card in book for price in card.prices if price.model}))

@@ -17,21 +17,19 @@ from typing import Any, TypeAlias
 import narwhals as nw
 import polars as pl
 
-from engine.calendars import LARGEST, ONE, SLOT
+from engine.calendars import ONE, SLOT
 from engine.errors import MoneyError, RateError
 from engine.exact import Arithmetic, arithmetic
 from engine.ladders import Slot
 from engine.meters import Meter
-from engine.rate_frames import Book, book_of, side_tables
+from engine.rate_frames import CARRIED_SCHEMA, Book, book_of, side_tables
+from engine.rate_limits import MEASURED, SHARE, WHOLE, fitting, too_large
 from engine.rates import Policy, RateCard
 
 Frame: TypeAlias = "nw.LazyFrame[Any]"
 
 METERS = ("cpu", "gpu", "mem", "extra")      # extra: nodes, or Slurm's billing units
-WHOLE = Meter.MEM.unit_size                  # the denominator all meters share
-SHARE = {"cpu": WHOLE // Meter.CPU.unit_size, "gpu": WHOLE // Meter.GPU.unit_size, "mem": 1, "extra": WHOLE // Meter.NODE.unit_size}
 QUANTITIES = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_seconds", "extra": "extra_seconds"}
-FITS, MOST = 2.0**62, 9.9e37                 # what 64 bits hold for certain; 128 bits, and 38 decimal digits, hold for certain
 
 # What rating adds to a usage row that carries its payer's `tier`. Quantities in whole seconds, money in micro-units.
 CHARGE_SCHEMA: dict[str, pl.DataType] = {
@@ -44,8 +42,7 @@ CHARGE_SCHEMA: dict[str, pl.DataType] = {
 # besides a column `SLOT_before` a counter (cpu, gpu, gpu:a100 …): what the payer had used in the month before this run.
 FACTOR_SCHEMA: dict[str, pl.DataType] = {"weighted_ppm_seconds": pl.Int64(), "span_seconds": pl.Int64()}
 
-NEEDED = ("run_key", "tier", "ended", "submit_at", "start_at", "end_at", "elapsed_seconds", "alloc_cpus", "alloc_gpus", "alloc_mem_mib",
-          "cpu_used_core_seconds", "mem_used_mib_seconds")
+NEEDED = ("run_key", "tier", "ended", "submit_at", "start_at", "end_at", *MEASURED)
 
 
 def rate(usage: pl.DataFrame, cards: Book | Sequence[RateCard], policy: str | None = None, carried: pl.DataFrame | None = None,
@@ -62,14 +59,37 @@ def rate(usage: pl.DataFrame, cards: Book | Sequence[RateCard], policy: str | No
     book = book if policy is None else book.under(Policy(policy))
     rows = usage.select(needed(book)).with_row_index("_row")
     tables = tables_for(rows, book, carried)
-    how = _fitting(rows, book, tables)
+    how = fitting(rows, book, tables)
     frames = {name: nw.from_native(table.lazy()) for name, table in tables.items()}
     added = [*CHARGE_SCHEMA, *(factor_schema(book) if factors else ())]
     try:
         priced = charges(nw.from_native(rows.lazy()), book, frames, how).select("_row", *added).to_native().collect()
     except (pl.exceptions.InvalidOperationError, nw.exceptions.InvalidOperationError):
-        raise MoneyError(_too_large(rows, book, tables)) from None
+        raise MoneyError(too_large(rows, book, tables)) from None
     return usage.hstack(_in_order(priced, rows).select(added))
+
+
+def carried_after(usage: pl.DataFrame, cards: Book | Sequence[RateCard], policy: str | None = None,
+                  carried: pl.DataFrame | None = None) -> pl.DataFrame:
+    """What payers have used in their months when `usage` is priced: `carried`, and what its ended runs add (CARRIED_SCHEMA).
+
+    Only on lines with a month ladder. Rating parts of a period one after the other, each with what the ones before it
+    leave here, gives the charges that rating it at once gives: parts are cut by time of end, then run key, or by payer.
+    """
+    book = cards if isinstance(cards, Book) else book_of(cards)
+    book = book if policy is None else book.under(Policy(policy))
+    before = pl.DataFrame(schema=CARRIED_SCHEMA) if carried is None else carried.select(*CARRIED_SCHEMA)
+    if not book.slots:
+        return before
+    rows = usage.select(needed(book)).filter("ended")
+    tables = {name: nw.from_native(table.lazy()) for name, table in tables_for(rows, book).items()}
+    count = Arithmetic(decimals=False)
+    carded = _carded(nw.from_native(rows.lazy()), tables)
+    counted: pl.DataFrame = _counted(_weighed(_quantities(carded, book, tables, count), tables, count), book).to_native().collect()
+    adds = [counted.select("payer", line="_line", month="_month", meter=pl.lit(slot.name), quantity=slot.column("adds"))
+            for slot in book.slots]
+    sums = pl.concat([before, *adds]).group_by("payer", "line", "month", "meter").agg(pl.col("quantity").sum())
+    return sums.filter(pl.col("quantity") != 0, pl.col("month").is_not_null()).sort("payer", "line", "month", "meter")
 
 
 def needed(book: Book) -> list[str]:
@@ -215,11 +235,11 @@ def _on_ladders(quantities: Frame, book: Book, tables: Mapping[str, Frame], coun
     stood = known.join(tables["ladders"], left_on="rate_card", right_on="_ladder_card", how="left").with_columns(
         (nw.coalesce(c(slot.column("carried")), nw.lit(0)) + count.wide(c(slot.column("adds"))).cum_sum().over(
             "payer", "_line", "_month", order_by=["end_at", "run_key"]).cast(nw.Int64)).alias(slot.column("after")) for slot in book.slots)
-    before = stood.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(f"{slot.name}_before") for slot in book.slots)
+    before = stood.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(slot.column("before")) for slot in book.slots)
     costs: dict[str, list[nw.Expr]] = {meter: [] for meter in METERS}
     for slot in book.slots:
         meter = slot.meter if slot.meter in costs else "extra"
-        costs[meter].append(slot.cost(count, c(f"{slot.name}_before"), c(slot.column("after"))))
+        costs[meter].append(slot.cost(count, c(slot.column("before")), c(slot.column("after"))))
     return before.with_columns((reduce(add, parts) * SHARE[meter]).alias(f"_{meter}") for meter, parts in costs.items())
 
 
@@ -255,6 +275,8 @@ def _amounts(exact: Frame, book: Book, count: Arithmetic) -> Frame:
 
 def _explained(priced: Frame, book: Book) -> Frame:
     c = nw.col
+    if book.slots:
+        priced = priced.with_columns(c(slot.column("before")).alias(f"{slot.name}_before") for slot in book.slots)
     if book.calendars:
         plain = c("_over") == 1
         return priced.with_columns(span_seconds=nw.when(plain).then(1).otherwise(c("_over") // ONE),
@@ -291,40 +313,3 @@ def _uncovered(rows: pl.DataFrame, priced: pl.DataFrame) -> str:
         return "Two cards of one tier cover the same time."
     row = lost.row(0, named=True)
     return f"{len(lost)} runs have no card; the first is {row['run_key']} of tier {row['tier']!r}."
-
-
-def _fitting(rows: pl.DataFrame, book: Book, tables: Mapping[str, pl.DataFrame]) -> Arithmetic:
-    """64 bits where no product of these runs can outgrow them, else 128; a MoneyError names a run that outgrows those."""
-    most = rows.lazy().select(_largest(book, tables).max()).collect().item() or 0.0
-    if most > MOST:
-        raise MoneyError(_too_large(rows, book, tables))
-    return Arithmetic(decimals=False, narrow=most < FITS and not book.calendars)
-
-
-def _too_large(rows: pl.DataFrame, book: Book, tables: Mapping[str, pl.DataFrame]) -> str:
-    dearest = rows.sort(_largest(book, tables)).row(-1, named=True)
-    return f"An amount does not fit 64 bits; look at run {dearest['run_key']}, which has the largest quantities."
-
-
-def _largest(book: Book, tables: Mapping[str, pl.DataFrame]) -> pl.Expr:
-    """At least the largest product that rating a run takes, as a float: every quantity at the book's highest prices."""
-    c = {name: pl.col(name).cast(pl.Float64) for name in NEEDED if name.startswith(("alloc", "cpu_used", "mem_used", "elapsed"))}
-    elapsed = c["elapsed_seconds"]
-    quantities = {"cpu": pl.max_horizontal(c["alloc_cpus"] * elapsed, c["cpu_used_core_seconds"]), "gpu": c["alloc_gpus"] * elapsed,
-                  "mem": pl.max_horizontal(c["alloc_mem_mib"] * elapsed, c["mem_used_mib_seconds"])}
-    if book.extras:
-        quantities["extra"] = elapsed * float(tables["tres"]["_units"].max() or 0)      # type: ignore[arg-type]
-    exact = reduce(add, (quantity * unit + once for quantity, (unit, once) in (
-        (quantity, _dearest(book, meter)) for meter, quantity in quantities.items())))
-    seconds = (pl.col("end_at") - pl.min_horizontal("start_at", "end_at")).cast(pl.Float64).fill_null(0) + 1 if book.calendars else 1
-    factor, one = (LARGEST, ONE) if book.calendars else (1, 1)
-    return (exact * factor + max(book.roundings, default=1) * WHOLE * one) * 2 * seconds
-
-
-def _dearest(book: Book, meter: str) -> tuple[float, float]:
-    """The highest price over WHOLE of a base quantity on any card, and of what is charged once."""
-    prices = [price for card in book.cards for price in card.prices if price.meter == meter or (
-        meter == "extra" and price.meter in (Meter.NODE, Meter.BILLING))]
-    unit = max([step.micro_per_unit for price in prices for step in price.steps], default=0)
-    once = sum(step.flat_micro + step.micro_per_unit * bool(price.package) for price in prices for step in price.steps)
-    return float(max(1, unit) * SHARE[meter]), float(once * WHOLE)

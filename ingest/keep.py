@@ -7,7 +7,7 @@ commit, and when it cannot be written the batch stands all the same and a later 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -17,8 +17,10 @@ from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import KEEPING, turn
 from engine.errors import DomainError
 from engine.ports import Progress
+from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
 from engine.revisions import decide, facts
+from engine.services.months import settle_months
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
 from ingest.survey import Survey, each_run_once, in_heaps, survey
@@ -87,8 +89,11 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     seen = survey(told)
     tx.usage.take_turn()
     tiers = _payers(tx, seen.users)                 # held before any run, as receipts do
-    work = _Work(tx, run_id, tiers, tx.rates.book(), lambda done: progress(done / seen.runs))
+    cards = tx.rates.book()
+    work = _Work(tx, run_id, tiers, cards, book_of(cards), lambda done: progress(done / seen.runs))
     new, changed = work.first(told, seen.runs) if tx.usage.is_empty() else work.again(told)
+    if new or changed:
+        settle_months(tx, cards, {*seen.users, *work.payers_before}, min([*work.ends_before, *seen.first_end], default=None))
     kept = Kept(run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
     _close(tx, batch, kept, seen)
     return kept
@@ -107,8 +112,11 @@ class _Work:
     tx: PostgresTransaction
     run_id: int
     tiers: pl.DataFrame
-    book: list[RateCard]
+    cards: list[RateCard]
+    book: Book
     told: Callable[[int], None]
+    payers_before: set[str] = field(default_factory=set)       # of runs that were corrected, as they were
+    ends_before: set[int] = field(default_factory=set)
 
     def first(self, frames: Iterable[pl.DataFrame], count: int) -> tuple[int, int]:
         """Write runs into an empty table: all are new."""
@@ -150,7 +158,9 @@ class _Work:
         if better.is_empty():
             return
         stored = tx.usage.lock(better["id"].to_list())
-        priced = _priced_again(better, stored, self.tiers, self.book)
+        self.payers_before.update(stored["payer"])
+        self.ends_before.update(stored["end_at"].drop_nulls())
+        priced = _priced_again(better, stored, self.tiers, self.cards)
         tx.usage.revise(priced, self.run_id)
         tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
 

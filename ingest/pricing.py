@@ -15,8 +15,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import BatchRefused
+from engine.errors import BatchRefused, RateError
+from engine.months import counting
 from engine.ports import Progress
+from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
 from engine.services.usage import price
 from engine.usage import Rejection
@@ -47,10 +49,12 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     BatchRefused where ingestion would refuse it, and where a run stands in it twice: ingestion takes the last one, which
     nobody can know before the end. `out` is whole or not there.
     """
-    reading, seen, costs = TextUsage(material, progress), Repeats(), dict[str, int]()
+    if counted := [card for card in counting(book) if card.tier == tier or card.project]:
+        raise RateError(f"{counted[0].name} counts what was used in a month, which only ingestion can.")
+    reading, seen, costs, ready = TextUsage(material, progress), Repeats(), dict[str, int](), book_of(book)
     fresh = out.with_name(f"{out.name}.new")
     try:
-        _write(fresh, _counted((_priced(usage, tier, book) for usage in reading), seen, costs))
+        _write(fresh, _counted((_priced(usage, tier, ready) for usage in reading), seen, costs))
         if len(found := seen.found()):
             runs = "1 run stands" if len(found) == 1 else f"{len(found)} runs stand"
             raise BatchRefused(f"{material.where}: {runs} in it more than once; ingest it, that takes the last of each.")
@@ -63,7 +67,7 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     return Priced(reading.lines, seen.count, costs, reading.rejected, reading.notes)
 
 
-def _priced(usage: pl.DataFrame, tier: str, book: list[RateCard]) -> pl.DataFrame:
+def _priced(usage: pl.DataFrame, tier: str, book: Book) -> pl.DataFrame:
     payers = usage.select(payer=pl.col("user_name").unique()).with_columns(tier=pl.lit(tier))
     return price(usage, payers, book)
 

@@ -14,23 +14,26 @@ from ingest.repeats import Repeats
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How many runs, of whom, and by cluster when the last ended run of it ended (Unix seconds; None where none has)."""
+    """How many runs, of whom, when the first of them ended (empty: none has), and by cluster when the last did
+    (Unix seconds; None: none has)."""
 
     runs: int
     users: list[str]
+    first_end: list[int]
     ends: dict[str, int | None]
 
 
 def survey(frames: Iterable[pl.DataFrame]) -> Survey:
     """Go through usage frames once."""
-    runs, users, ends = 0, set[str](), dict[str, int | None]()
+    runs, users, firsts, ends = 0, set[str](), set[int](), dict[str, int | None]()
     for frame in frames:
         runs += len(frame)
         users.update(frame["user_name"].unique())
+        firsts.update(frame.filter("ended").select(pl.col("end_at").min()).to_series().drop_nulls())
         last = frame.group_by("cluster").agg(pl.col("end_at").filter("ended").max())
         for cluster, end in last.iter_rows():
             ends[cluster] = max((one for one in (end, ends.get(cluster)) if one is not None), default=None)
-    return Survey(runs, sorted(users), ends)
+    return Survey(runs, sorted(users), sorted(firsts)[:1], ends)
 
 
 def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:

@@ -43,7 +43,7 @@ def answer(found: Quoted | None) -> None:
     made, currency = found.quote, found.quote.card.currency
     with tables.card("The price", f"tier {plain(made.tier)} · {currency}", "content"):
         quote_parts.price(made)
-    if len({micro for _, micro in made.curve}) > 1:
+    if made.curve:
         with tables.card("When it starts", f"{currency}, by start within seven days; the dot is the start above", "content"):
             quote_parts.by_start(made)
     with tables.card("Cheaper", f"{currency}, by the same prices", "content"):

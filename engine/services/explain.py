@@ -4,6 +4,14 @@ nothing of it. Recomputes every charge it shows, and says so where the books hol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
 from engine.errors import NotFound
 from engine.explain import (
     Answer,
@@ -11,21 +19,21 @@ from engine.explain import (
     Explained,
     Rejected,
     Run,
+    Weighing,
     disagreement,
     explain,
-    names_job,
     newest_first,
-    raw_id,
-    reasons,
-    unknown,
 )
+from engine.explain_reasons import names_job, raw_id, reasons, unknown
+from engine.ladders import is_ladder
 from engine.policy import may_see_run
 from engine.ports import Transaction
+from engine.rate_frames import book_of
 from engine.rates import RateCard
-from engine.rating import CHARGE_SCHEMA
-from engine.services.usage import price_locked
+from engine.rating import CHARGE_SCHEMA, rate
 from engine.users import Action, Person
 
+Row = dict[str, Any]
 MOST_CHECKED = 2000                     # stored charges that `disagreeing` computes again
 
 
@@ -56,31 +64,74 @@ def explain_run(tx: Transaction, run_key: str, by: Person) -> Explained:
 def disagreeing(tx: Transaction, most: int = MOST_CHECKED) -> list[str]:
     """Of the newest `most` runs, those whose stored charge is not what the rating function makes of the record."""
     runs = tx.explain_reads.newest(most)
-    found = _recomputed(tx, runs)
-    return [f"{run.run_key}: {found[run.run_key]}" for run in runs if found[run.run_key]]
+    rated = _rated(tx, runs)
+    return [f"{run.run_key}: {wrong}" for run in runs if (wrong := disagreement(run, _charge(rated[run.run_key])))]
 
 
 def _explained(tx: Transaction, runs: list[Run]) -> list[Explained]:
     cards = {card.name: card for card in tx.rates.book()}
-    wrong = _recomputed(tx, runs)
-    return [_one(tx, run, cards[run.rate_card], wrong[run.run_key]) for run in runs]
+    rated = _rated(tx, runs)
+    return [_one(tx, run, cards[run.rate_card], rated[run.run_key]) for run in runs]
 
 
-def _one(tx: Transaction, run: Run, card: RateCard, disagrees: str) -> Explained:
-    reads, apart = tx.explain_reads, explain(run, card)
+def _one(tx: Transaction, run: Run, card: RateCard, rated: Row) -> Explained:
+    reads, apart = tx.explain_reads, explain(run, card, _weighing(rated))
     receipts = reads.receipts_of(run.run_key)
+    disagrees = disagreement(run, _charge(rated)) or apart.differs
     return Explained(run, apart, card, reasons(run, apart, receipts), tuple(receipts), reads.brought(run.run_id),
                      tuple(reads.revisions(run.run_key)), reads.tier_since(run.payer, run.tier), disagrees)
 
 
-def _recomputed(tx: Transaction, runs: list[Run]) -> dict[str, str]:
-    """By run key how the stored charge disagrees with the rating function; empty where it does not."""
+def _rated(tx: Transaction, runs: list[Run]) -> dict[str, Row]:
+    """By run key what the rating function makes of the record now, by the card it carries: its charge and its factors."""
+    book = tx.rates.book()
     stored = tx.explain_reads.stored([run.run_key for run in runs])
-    priced = price_locked(stored.drop(name for name in CHARGE_SCHEMA if name != "rate_card"), tx.rates.book())
-    names = [name for name in CHARGE_SCHEMA if name != "rate_card"]
-    by_key = {row["run_key"]: {name: row[name] for name in names}
-              for row in priced.select("run_key", *names).iter_rows(named=True)}
-    return {run.run_key: disagreement(run, by_key[run.run_key]) for run in runs}
+    others = [tx.explain_reads.ended(month.payer, month.since, month.until, month.cards) for month in _months(runs, book)]
+    known = pl.concat([stored, *others]).unique("run_key", keep="first", maintain_order=True)
+    carded = known.drop("tier", *CHARGE_SCHEMA).with_columns(known["rate_card"].alias("tier"))
+    rated = rate(carded, book_of(book, by_name=True), factors=True).head(len(stored))
+    return {row["run_key"]: row for row in rated.drop(name for name in carded.columns if name != "run_key").iter_rows(named=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Month:
+    """A payer's month [since, until) on the cards of one line, whose prices depend on all that was used in it."""
+
+    payer: str
+    since: datetime
+    until: datetime
+    cards: tuple[str, ...]
+
+
+def _months(runs: Sequence[Run], book: Sequence[RateCard]) -> list[_Month]:
+    """The months that the price of `runs` depends on: none where no card of their line has a ladder."""
+    lines: dict[str, list[RateCard]] = {}
+    for card in book:
+        lines.setdefault(card.line, []).append(card)
+    laddered = {card.name: cards for cards in lines.values() for card in cards
+                if any(is_ladder(price) for one in cards for price in one.prices)}
+    found = []
+    for run in runs:
+        if run.rate_card in laddered and run.ended and run.end_at:
+            zones = {card.name: ZoneInfo(card.time_zone) for card in laddered[run.rate_card]}
+            since, until = _month_of(run.end_at.astimezone(zones[run.rate_card]))
+            found.append(_Month(run.payer, since, until, tuple(sorted(zones))))
+    return list(dict.fromkeys(found))
+
+
+def _month_of(local: datetime) -> tuple[datetime, datetime]:
+    """The first instants of a local month and of the next one."""
+    first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def _charge(rated: Row) -> dict[str, object]:
+    return {name: rated[name] for name in CHARGE_SCHEMA if name != "rate_card"}
+
+
+def _weighing(rated: Row) -> Weighing:
+    before = {name.removesuffix("_before"): value for name, value in rated.items() if name.endswith("_before") and value is not None}
+    return Weighing(rated["weighted_ppm_seconds"], rated["span_seconds"], before)
 
 
 def _rejected(tx: Transaction, job: str) -> list[Rejected]:

@@ -6,14 +6,17 @@ Whose prices may be asked: one's own by everybody; another payer's or tier's by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from engine.errors import NotAllowed
 from engine.policy import allow, allow_payer
 from engine.ports import Transaction
-from engine.quotes import Quote, quote
+from engine.quotes import Prices, Quote, quote, used_before
 from engine.sbatch import Request
 from engine.users import Action, Person
+
+A_MONTH = timedelta(days=33)                # back to the beginning of this month in any zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,21 @@ def make_quote(tx: Transaction, asked: Request, by: Person, payer: str = "", tie
     own = next((one.tier for one in tx.payers.all() if one.name == payer), tx.settings.default_tier)
     if tier and tier != own:
         allow(by, Action.SEE_RATES)
+    prices = Prices(tier or own, tx.rates.book())
+    _check_project(tx, asked, prices, by, payer)
     start = (asked.begin or tx.now).replace(microsecond=0)
-    made = quote(asked, start, tier or own, tx.rates.book())
-    return Quoted(made, owing(tx, payer) if payer else None)
+    if payer and prices.laddered(asked):
+        month = tx.quotes.runs(payer, tx.now - A_MONTH)
+        prices = replace(prices, used=used_before(month, prices, asked, payer, tx.now))
+    return Quoted(quote(asked, start, prices), owing(tx, payer) if payer else None)
+
+
+def _check_project(tx: Transaction, asked: Request, prices: Prices, by: Person, payer: str) -> None:
+    """What a project pays is for those who compute in it, lead it, or may see the rate book."""
+    if by.may(Action.SEE_RATES) or not any(card.project for card in prices.cards(asked)):
+        return
+    if asked.account not in (*by.projects, *tx.quotes.accounts(payer)):
+        raise NotAllowed(f"Project {asked.account} has prices of its own, for those who compute in it.")
 
 
 def owing(tx: Transaction, payer: str) -> Owing:

@@ -5,15 +5,17 @@ Reads, lets rating and revisions decide, writes. Rows are written in ascending r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
 
 from engine.ports import Transaction
-from engine.rate_frames import book_of
+from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import facts
+from engine.services.months import settle_months
 from engine.usage import Asked
 
 
@@ -26,7 +28,7 @@ def used(tx: Transaction, asked: Asked) -> pl.DataFrame:
     return priced.select(rows.columns)
 
 
-def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
+def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: Book | Sequence[RateCard]) -> pl.DataFrame:
     """`usage` with payer, tier and charge. `tiers` has one row a payer: payer, tier."""
     payers = usage.select(payer="user_name")
     tiered = usage.hstack(payers.join(tiers, on="payer", how="left", maintain_order="left"))
@@ -56,4 +58,5 @@ def reprice(tx: Transaction, payer: str | None = None, tier: str | None = None, 
         return 0
     tx.usage.store_charges(changed)
     tx.lake.add(pl.concat([facts(stored.filter(both.select(moved).to_series()), -1), facts(changed)]))
+    settle_months(tx, tx.rates.book(), changed["payer"].unique(), min(changed["end_at"].drop_nulls(), default=None))
     return len(changed)

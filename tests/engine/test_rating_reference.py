@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from engine.rates import Policy, RateCard
-from engine.rating import CHARGE_SCHEMA, rate
+from engine.rating import CHARGE_SCHEMA, carried_after, rate
 from tests.engine.rating_cases import some_cards, some_runs
 from tests.engine.reference_rating import reference
 
@@ -25,7 +27,52 @@ def equal_to_reference(usage: pl.DataFrame, cards: list[RateCard], policy: Polic
 
 
 @given(SEEDS, st.sampled_from([None, *Policy]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_equals_the_reference(seed: int, policy: Policy | None) -> None:
     random = Random(seed)
     equal_to_reference(some_runs(random, 20, 6), some_cards(random), policy)
+
+
+@given(SEEDS, st.data())
+@settings(max_examples=10, deadline=None)
+def test_any_partition_of_a_period_gives_the_same(seed: int, data: st.DataObject) -> None:
+    """The period is cut anywhere into parts by time; each part is told what the payers used before it, or is one payer's."""
+    random = Random(seed)
+    cards, runs = some_cards(random), some_runs(random, 20, 8).sort("end_at", "run_key", nulls_last=True)
+    whole = rate(runs, cards).sort("run_key").select("run_key", *CHARGE_SCHEMA)
+    edges = [0, *sorted(data.draw(st.lists(st.integers(0, 20), max_size=3))), 20]
+    parts, carried = [], None
+    for start, end in pairwise(edges):
+        part = runs.slice(start, end - start)
+        parts.append(rate(part, cards, carried=carried))
+        carried = carried_after(part, cards, carried=carried)
+    assert_frame_equal(pl.concat(parts).sort("run_key").select(whole.columns), whole)
+    by_payer = [rate(part, cards) for part in runs.partition_by("payer")]
+    assert_frame_equal(pl.concat(by_payer).sort("run_key").select(whole.columns), whole)
+
+
+@given(SEEDS, st.randoms(use_true_random=False))
+@settings(max_examples=10, deadline=None)
+def test_the_order_of_rows_does_not_matter(seed: int, shuffle: Random) -> None:
+    random = Random(seed)
+    cards, runs = some_cards(random), some_runs(random, 20, 8)
+    order = list(range(20))
+    shuffle.shuffle(order)
+    assert_frame_equal(rate(runs[order], cards).sort("run_key"), rate(runs, cards).sort("run_key"))
+
+
+@given(SEEDS, st.lists(st.booleans(), min_size=20, max_size=20))
+@settings(max_examples=10, deadline=None)
+def test_without_ladders_any_part_may_be_rated_alone(seed: int, chosen: list[bool]) -> None:
+    random = Random(seed)
+    cards, runs = some_cards(random, ladders=False), some_runs(random, 20, 8)
+    mask = pl.Series(chosen)
+    apart = pl.concat([rate(runs.filter(mask), cards), rate(runs.filter(~mask), cards)])
+    assert_frame_equal(apart.sort("run_key"), rate(runs, cards).sort("run_key"))
+
+
+def test_a_hundred_thousand_random_jobs() -> None:
+    """Twenty books of random cards with 5,000 random jobs each, one of plain cards only."""
+    for seed in range(20):
+        random = Random(seed)
+        equal_to_reference(some_runs(random, 5_000, 100), some_cards(random, plain=seed == 0))

@@ -12,7 +12,7 @@ from tests.engine.usage_frames import run
 from tests.flows.examples import bill, keep_runs
 from tests.flows.test_first_bill import GOLDEN
 
-CHARGE = ["currency", "factors", "policy", "recomputed", "rounding", "rounding_micro", "total_micro"]
+CHARGE = ["currency", "factors", "month", "policy", "recomputed", "rounding", "rounding_micro", "time", "total_micro"]
 
 
 def keys(value: Any) -> Any:
@@ -28,9 +28,9 @@ def test_the_golden_case_in_words(corehours: Corehours, tmp_path: Path) -> None:
     corehours("ingest", "slurm", "--file", str(tmp_path / "golden.txt"))
     said = corehours("explain", "7").stdout
     for line in ("Job 7 on c1 · train · physics · alice · completed · ended 5 Oct 2026 10:00 UTC",
-                 "CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours; × 3.00 = 12.60 THB",
-                 "GPU: AllocTRES gres/gpu=1 × ElapsedRaw 7,200 s = 7,200 GPU-seconds = 2 GPU-hours; × 10.00 = 20.00 THB",
-                 "Memory: AveRSS of its steps × their Elapsed = 103,219,200 MiB-seconds = 28 GiB-hours; × 1.00 = 28.00 THB",
+                 "CPU: TotalCPU of its steps = 15,120 core-seconds = 4.2 core-hours × 3.00 = 12.60 THB",
+                 "GPU: AllocTRES gres/gpu=1 × ElapsedRaw 7,200 s = 7,200 GPU-seconds = 2 GPU-hours × 10.00 = 20.00 THB",
+                 "Memory: AveRSS of its steps × their Elapsed = 103,219,200 MiB-seconds = 28 GiB-hours × 1.00 = 28.00 THB",
                  "Rounding (per job, to the smallest coin): 0.00 THB", "Total: 60.60 THB", "Card gov-v1",
                  "alice pays tier gov since", "(set by operator)", "brought by ingest run 1 (file ", "It is not billed yet"):
         assert line in said
@@ -56,10 +56,13 @@ def test_the_keys_of_the_json_stay(corehours: Corehours, store: Store) -> None:
                          "alloc_tres", "reason", "why"), "str"), "job_id_raw": "int", "ended": "bool", "elapsed_seconds": "int"}
     assert sorted(one["charge"]) == CHARGE and one["charge"]["recomputed"] == {"agrees": "bool", "difference": "NoneType"}
     assert one["charge"]["factors"] == [{
-        **dict.fromkeys(("meter", "quantity_unit", "units", "unit", "source", "measured", "words"), "str"),
-        **dict.fromkeys(("quantity", "price_micro", "amount_micro"), "int")}]
+        **dict.fromkeys(("meter", "kind", "label", "quantity_unit", "units", "unit", "source", "measured", "words"), "str"),
+        **dict.fromkeys(("quantity", "price_micro", "would_micro", "amount_micro"), "int"),
+        **dict.fromkeys(("model", "above", "upto"), "NoneType"), "added": "bool"}]
+    assert one["charge"]["time"] == {"factor": "str", "weighted_ppm_seconds": "int", "span_seconds": "int", "time_zone": "str",
+                                     "parts": "list"}
     assert one["card"] == {**dict.fromkeys(("name", "valid_from", "tier", "payer"), "str"), "tier_since": "NoneType",
-                           "tier_set_by": "NoneType"}
+                           "tier_set_by": "NoneType", "project": "NoneType"}
     assert sorted(one["record"]) == ["at", "ingest_run", "origin", "replaced", "revision", "source"]
     assert sorted(one["record"]["replaced"][0]) == ["ingest_run", "replaced_at", "replaced_by", "revision", "was"]
     assert sorted(one["receipts"][0]) == ["cost_micro", "issued_at", "kind", "live", "number", "receipt_id", "revision", "status"]

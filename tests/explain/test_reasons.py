@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.postgres.store import Store
-from engine.explain import names_job
+from engine.explain_reasons import names_job
 from engine.policy import OPERATOR
 from engine.services.receipts import mark_paid, void_receipt
 from tests.engine.usage_frames import ENDED, run

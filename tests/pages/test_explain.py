@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.explain import OnReceipt, Run, billing_state, explain, reasons
-from engine.rates import DEFAULT_CARDS
+from engine.explain import OnReceipt, Run, billing_state, explain
+from engine.explain_reasons import reasons
+from engine.rates import DEFAULT_CARDS, Policy
 
 GOV = next(card for card in DEFAULT_CARDS if card.tier == "gov")
 ENDED = datetime(2026, 10, 3, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ def test_shown_parts_and_the_rounding_row_add_up_also_when_micro_units_do_not_sh
 
 
 def test_the_policy_allocated_names_what_was_set_aside() -> None:
-    made = explain(replace(GOLDEN, policy="allocated"), GOV)
+    made = explain(replace(GOLDEN, policy="allocated"), replace(GOV, policy=Policy.ALLOCATED))
     assert [factor.source for factor in made.factors] == [
         "AllocTRES cpu × ElapsedRaw", "AllocTRES gres/gpu × ElapsedRaw", "AllocTRES mem × ElapsedRaw"]
 

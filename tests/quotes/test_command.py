@@ -29,7 +29,7 @@ def test_options_and_the_same_wishes_in_a_script_have_one_price(corehours: Coreh
     assert stated["total_micro"] == script["total_micro"] == 9_408_000_000
     assert (stated["currency"], stated["rate_card"], stated["policy"], stated["tier"]) == ("THB", "gov-v1", "used", "gov")
     assert stated["steps"][0] == {"meter": "cpu", "what": "CPU", "quantity": "768", "unit": "core-hour", "price_micro": 3_000_000,
-                                  "amount_micro": 2_304_000_000}
+                                  "factor": "1", "amount_micro": 2_304_000_000, "detail": None}
     assert sum(step["amount_micro"] for step in stated["steps"]) == stated["total_micro"]
     assert stated["alternatives"][0]["saves_micro"] == stated["total_micro"] - stated["alternatives"][0]["total_micro"] > 0
     half = json.loads(corehours("quote", str(tmp_path / "job.sh"), "--tier", "gov", "--time", "24:00:00", "--json").stdout)

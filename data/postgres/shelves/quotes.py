@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import polars as pl
+
+from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
+from engine.quotes import RATED
+from engine.usage import USAGE_SCHEMA
+
+INSTANTS = ("submit_at", "start_at", "end_at")
 
 
 class QuoteShelf(Shelf):
@@ -21,3 +28,10 @@ class QuoteShelf(Shelf):
         """The Slurm accounts this payer's jobs ran in, by name."""
         return [row.account_name for row in self.rows(
             "select distinct account_name from usage_record where payer = :payer and account_name <> '' order by 1", payer=payer)]
+
+    def runs(self, payer: str, since: datetime) -> pl.DataFrame:
+        """What this payer's runs used that ended at or after `since`: the columns RATED, instants as Unix seconds."""
+        columns = ", ".join(f"cast(extract(epoch from {name}) as bigint)" if name in INSTANTS else name for name in RATED)
+        schema = {name: USAGE_SCHEMA.get(name, pl.String()) for name in RATED}
+        return frame(self.connection, f"select {columns} from usage_record"  # noqa: S608  names of columns only
+                     " where payer = :payer and ended and end_at >= :since", schema, payer=payer, since=since)

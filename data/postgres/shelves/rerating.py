@@ -52,6 +52,12 @@ class ReratingShelf(Shelf):
         for lot in range(lots):
             yield copy_out(self.connection, query, STORED_SCHEMA, lot=lot)
 
+    def months(self, payers: Sequence[str], cards: Sequence[str], since: int) -> pl.DataFrame:
+        """Runs of `payers` on `cards` that ended at or after `since` (Unix seconds), by run key (STORED_SCHEMA), locked."""
+        query = (f"select {_STORED} from usage_record u where u.ended and u.payer = any(%(payers)s) and u.rate_card = any(%(cards)s)"
+                 " and u.end_at >= to_timestamp(%(since)s) order by u.run_key for update of u")
+        return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), cards=list(cards), since=since)
+
     def _gather(self, tiers: list[str], projects: list[str], since: datetime, until: datetime | None, by_payer: bool) -> int:
         """Note which runs go into which lot; how many lots. Where a lot is not a stretch of run keys, all are locked first."""
         order, start = ("u.payer, u.run_key", "min(place) over (partition by payer)") if by_payer else ("u.run_key", "place")
