@@ -61,7 +61,7 @@ def _month(given: Given) -> Asked:
 
 def _last(store: Store, given: Given) -> pl.DataFrame:
     end = _midnight(given.until)
-    shown = Filters(end - timedelta(days=365), end, unended=True)
+    shown = Filters(end - timedelta(days=365), end)
     return store.read(lambda tx: tx.usage_reads.runs(Scope(payer=given.payer), shown, 50)).select("run_key", "cost_micro")
 
 
