@@ -216,9 +216,9 @@ class Lake:
             with transaction(duck):
                 make_tables(duck)
                 _append_batch(duck, batch, owned=not self.remote)
+            _copied(books, [batch.id])
             if batch.id % MERGE_EVERY == 0:
                 compact(duck)
-        _copied(books, [batch.id])
 
     def _of_another_version(self) -> bool:
         with self.cursor() as duck:

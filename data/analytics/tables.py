@@ -7,7 +7,7 @@ for granted that its caller is the only writer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 
@@ -75,12 +75,18 @@ def fill(duck: duckdb.DuckDBPyConnection, batch_id: int, zone: str) -> None:
 def compact(duck: duckdb.DuckDBPyConnection) -> None:
     """Put small files together, sum `usage_daily` over batches where that makes it shorter, and sweep."""
     for month in _loose_months(duck):
-        for attempt in stamina.retry_context(on=duckdb.TransactionException, attempts=5, wait_initial=0.05):
-            with attempt, transaction(duck):
-                _sum_again(duck, month)
-    duck.execute(f"call ducklake_merge_adjacent_files('lake', 'usage_fact', max_file_size => {SMALL})")
-    duck.execute("call ducklake_merge_adjacent_files('lake', 'usage_daily')")
+        _retried(duck, lambda month=month: _sum_again(duck, month))   # type: ignore[misc]
+    for table, limit in (("usage_fact", f", max_file_size => {SMALL}"), ("usage_daily", "")):
+        merge = f"call ducklake_merge_adjacent_files('lake', '{table}'{limit})"
+        _retried(duck, lambda merge=merge: duck.execute(merge))       # type: ignore[misc]
     sweep(duck)
+
+
+def _retried(duck: duckdb.DuckDBPyConnection, work: Callable[[], object]) -> None:
+    """`work` in one transaction; again where somebody who does not take turns came in between."""
+    for attempt in stamina.retry_context(on=duckdb.TransactionException, attempts=5, wait_initial=0.05):
+        with attempt, transaction(duck):
+            work()
 
 
 def _loose_months(duck: duckdb.DuckDBPyConnection) -> list[date]:

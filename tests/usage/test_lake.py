@@ -6,10 +6,11 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 
-from data.analytics import lake
+from data.analytics import lake, tables
 from data.analytics.reads import totals
 from data.postgres.store import Store
 from engine.policy import OPERATOR
@@ -127,6 +128,24 @@ def test_compaction_makes_files_and_sums_fewer_and_changes_no_sum(store: Store, 
     assert lake.verify(store) == []
     keep(store, batch(run(5, elapsed_seconds=60)))
     assert lake.verify(store) == []
+
+
+def test_compaction_tries_again_when_somebody_came_in_between(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who does not take turns appends while a month is summed again: the commit is refused, and done over."""
+    for job in (1, 2):
+        keep(store, batch(run(job)))
+    sum_again, calls = tables._sum_again, []
+
+    def disturbed(duck: duckdb.DuckDBPyConnection, month: date) -> None:
+        sum_again(duck, month)
+        calls.append(month)
+        if len(calls) == 1:
+            with store.lake.cursor() as other:
+                other.execute("insert into lake.usage_daily select * from lake.usage_daily")
+    monkeypatch.setattr("data.analytics.tables._sum_again", disturbed)
+    store.lake.compact()
+    assert calls == [date(2026, 11, 1)] * 2
+    assert store.lake.ask("select sum(jobs)::bigint, count(*) from lake.usage_daily").row(0) == (4, 1)
 
 
 def test_a_rollup_that_is_not_the_facts_is_named(store: Store) -> None:
