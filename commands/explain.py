@@ -6,7 +6,8 @@ import argparse
 import json
 
 from commands.installation import installation
-from engine.explain_text import as_json, lines
+from engine.explain_json import as_json
+from engine.explain_text import lines
 from engine.policy import OPERATOR
 from engine.services.explain import explain_job
 

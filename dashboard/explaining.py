@@ -13,7 +13,7 @@ from engine.explain_text import card_line, max_of_words, month_words, record_lin
 from engine.money import amount_text
 from engine.users import Action, Person
 
-FOUR = 4
+FOUR, SIX = 4, 6
 UNITS = words.METER_UNITS | {"node": "node-h", "billing": "unit-h"}
 KEPT = [name for name in Run.__slots__ if name != "job_id_raw"]
 
@@ -49,16 +49,16 @@ def _charge(found: Explained) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(tables.small(_card_line(found)), width="content")
         st.markdown(f"**Total {words.money(run.cost_micro, currency)}**", width="content")
-    for line in (max_of_words(found), month_words(found), *time_lines(found, words.zone())):
+    for line in (max_of_words(found), month_words(found), *time_lines(found)):
         if line:
             st.markdown(words.plain(line))
 
 
 def _records(found: Explained) -> None:
     """What the explanation rests on: card and payer, ingest run, corrections, receipt lines, and the record itself."""
-    with st.expander("Where it comes from", type="compact"):
+    with st.expander("Where it comes from", type="compact"), st.container(gap="xxsmall"):
         for line in (card_line(found, words.zone()), *record_lines(found, words.zone())):
-            st.text(line)
+            st.markdown(tables.small(words.plain(line)))
     with st.expander("The record as it is kept", type="compact"):
         st.dataframe(tables.harmless(_record(found.run)), hide_index=True, height=280, key="record",
                      row_height=tables.ROW_HEIGHT, column_config={
@@ -68,7 +68,8 @@ def _records(found: Explained) -> None:
 def _receipt_button(person: Person, found: Explained) -> None:
     live = found.live
     opens = live and (person.payer == found.run.payer or person.may(Action.SEE_ALL))
-    if live and opens and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
+    here = live is not None and st.query_params.get("id") == live.number
+    if live and opens and not here and st.button("Open receipt", icon=":material/receipt_long:", key="open_receipt"):
         st.switch_page(navigation.page_of("receipt"), query_params={"id": live.number})
 
 
@@ -96,10 +97,11 @@ def _unit(factor: Factor) -> str:
 
 def _factor_columns(found: Explained) -> dict[str, object]:
     currency, plain = found.run.currency, found.explanation.weighing.factor == 1
+    decimals = 2 if all(factor.price_micro % 10_000 == 0 for factor in found.explanation.factors) else SIX
     time = {} if plain else {"time": tables.number_column("× Time", 74, FOUR, "What the card's modifiers make of the time it ran in")}
-    return {"meter": tables.text_column("Meter", 112), "source": tables.text_column("Quantity comes from", 284 if plain else 210),
+    return {"meter": tables.text_column("Meter", 108), "source": tables.text_column("Quantity comes from", 300 if plain else 252),
             "quantity": tables.number_column("Quantity", 92, FOUR), "unit": tables.text_column("Unit", 66),
-            "price": tables.money_column(f"× {currency} per unit", 112), **time,
+            "price": tables.money_column(f"× {currency} per unit", 108, decimals), **time,
             "amount": tables.money_column(f"= {currency}", 100, FOUR)}
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from engine.charge_parts import Kind
-from engine.explain import Because, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Run
+from engine.explain import Because, Brought, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Run
 from engine.money import amount_text
 
 
@@ -72,8 +72,10 @@ def _free(explanation: Explanation, used: Sequence[Factor]) -> Because:
     return Because(Reason.ZERO_RATE, f"Card {explanation.card} prices what it used at zero, so it costs nothing.")
 
 
-def unknown(job: str, cluster: str, rejected: Sequence[Rejected], complete: Sequence[Complete], moments: Sequence[str]) -> Because:
-    """Why nothing is known of `job`. `moments` says the instants of `complete` in words."""
+def unknown(job: str, cluster: str, rejected: Sequence[Rejected], complete: Sequence[Complete], moments: Sequence[str],
+            refused: Brought | None = None) -> Because:
+    """Why nothing is known of `job`. `moments` says the instants of `complete` in words; `refused` is the last ingest run when
+    its batch was set aside."""
     if rejected:
         first = rejected[0]
         return Because(Reason.QUARANTINED, f"A line that names it could not be read and is set aside: line {first.line} of ingest "
@@ -87,7 +89,8 @@ def unknown(job: str, cluster: str, rejected: Sequence[Rejected], complete: Sequ
                                        + (f", only of {others}." if others else "."))
     said = "; ".join(here)
     return Because(Reason.UNKNOWN, f"No source ever told of job {job}{where}. {said[0].upper()}{said[1:]}: if it ended later than "
-                                   "that it may still come, if earlier the source did not have it.")
+                                   "that it may still come, if earlier the source did not have it."
+                                   + (f" The last ingest run ({refused.run_id}, {refused.source}) was refused." if refused else ""))
 
 
 def names_job(text: str, job: str) -> bool:

@@ -1,8 +1,4 @@
-"""An explanation as plain lines for people and as JSON values for programs. Pure; the zone people read in is an argument.
-
-JSON keeps every key in every answer: what does not apply is null or an empty list. Amounts are micro-units, quantities
-whole numbers of the meter's smallest unit, instants UTC.
-"""
+"""An explanation as plain lines for people. Pure; the zone people read in is an argument."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from zoneinfo import ZoneInfo
 
 from engine.charge_parts import Kind
 from engine.explain import (
-    BASE_UNITS,
     METER_NAMES,
     ROUNDING_WORDS,
     UNIT_SIZE,
     Answer,
-    Because,
     Explained,
     Factor,
     OnReceipt,
@@ -52,7 +46,7 @@ def lines(answer: Answer, zone: ZoneInfo) -> list[str]:
 def run_lines(one: Explained, zone: ZoneInfo) -> list[str]:
     """One run: who and when, the line with every factor, the records behind it, and why it is charged or not."""
     warning = [f"WRONG: {one.disagrees}. The books and the rating function disagree: run ./corehours check."] if one.disagrees else []
-    behind = [*charge_lines(one, zone), card_line(one, zone), *record_lines(one, zone)]
+    behind = [*charge_lines(one), card_line(one, zone), *record_lines(one, zone)]
     return [*warning, about(one, zone), *(f"  {line}" for line in behind), *(because.sentence for because in one.reasons)]
 
 
@@ -65,12 +59,12 @@ def about(one: Explained, zone: ZoneInfo) -> str:
     return " · ".join([f"Job {run.job_id} on {run.cluster}", name[:80], run.account_name, run.user_name, run.state.lower(), when])
 
 
-def charge_lines(one: Explained, zone: ZoneInfo) -> list[str]:
+def charge_lines(one: Explained) -> list[str]:
     """Each price that was applied, the time factor, then the rounding, then the total they add up to."""
     apart = one.explanation
     exact = apart.total_micro % minor_micro(apart.currency)
     total = exact_text(apart.total_micro) if exact else amount_text(apart.total_micro, apart.currency)
-    said = [*(factor_line(one, factor) for factor in apart.factors), max_of_words(one), month_words(one), *time_lines(one, zone)]
+    said = [*(factor_line(one, factor) for factor in apart.factors), max_of_words(one), month_words(one), *time_lines(one)]
     return [*(line for line in said if line), f"Rounding ({rounding_words(one)}): {exact_text(apart.rest_micro)} {apart.currency}",
             f"Total: {total} {apart.currency}"]
 
@@ -109,25 +103,28 @@ def month_words(one: Explained) -> str:
     apart = one.explanation
     if not apart.month:
         return ""
-    known = {name: quantity for name, quantity in apart.weighing.before.items() if quantity and _priced(one, name)}
+    known = {name: quantity for name, quantity in apart.weighing.before.items() if quantity and on_ladder(one, name)}
     used = [f"{decimal(quantity, UNIT_SIZE[name.partition(':')[0]])} {METER_UNITS[name.partition(':')[0]]}s"
             f"{' of ' + name.partition(':')[2] if ':' in name else ''}" for name, quantity in known.items()]
     line = f"project {one.card.project}" if one.card.project else f"tier {one.card.tier}"
     return f"Month {apart.month}: {one.run.payer} had used {' and '.join(used) or 'nothing'} before it on the cards of {line}"
 
 
-def _priced(one: Explained, counter: str) -> bool:
+def on_ladder(one: Explained, counter: str) -> bool:
+    """Whether the card's price of `counter` (cpu, gpu:a100) depends on what was used before in the month."""
     meter, _, model = counter.partition(":")
     return any(price.meter == meter and price.model == model and is_ladder(price) for price in one.card.prices)
 
 
-def time_lines(one: Explained, zone: ZoneInfo) -> list[str]:
-    """The time factor and what it is made of: which modifiers held for how long, and when."""
+def time_lines(one: Explained) -> list[str]:
+    """The time factor and what it is made of: which modifiers held for how long, and when in the zone they are meant in."""
     apart = one.explanation
     if not apart.times:
         return []
     factor = apart.weighing.factor
-    return [f"Time factor {decimal(factor.numerator, factor.denominator)}: " + "; ".join(time_words(part, zone) for part in apart.times)]
+    zone = ZoneInfo(one.card.time_zone)
+    return [f"Time factor {decimal(factor.numerator, factor.denominator)}, times in {one.card.time_zone}: "
+            + "; ".join(time_words(part, zone) for part in apart.times)]
 
 
 def time_words(part: TimePart, zone: ZoneInfo) -> str:
@@ -171,7 +168,7 @@ def valid_from(instant: datetime, zone: ZoneInfo) -> str:
 
 def _tier_words(one: Explained, zone: ZoneInfo) -> str:
     since = one.tier_since
-    return f" since {moment(since.at, zone)} (set by {since.by})" if since else ", the one new payers begin at"
+    return f" since {moment(since.at, zone)} (set by {since.by})" if since else ", which they began with"
 
 
 def record_lines(one: Explained, zone: ZoneInfo) -> list[str]:
@@ -212,90 +209,3 @@ def moment(instant: datetime | None, zone: ZoneInfo) -> str:
         return "–"
     local = instant.astimezone(zone)
     return f"{local.day} {local:%b %Y %H:%M %Z}"
-
-
-def as_json(answer: Answer) -> dict[str, object]:
-    """The whole answer as JSON values."""
-    return {"asked": answer.asked, **_because(answer.reasons), "runs": [run_json(one) for one in answer.runs],
-            "rejected": [{"ingest_run": one.run_id, "source": one.source, "origin": one.origin, "at": utc(one.started_at),
-                          "line": one.line, "reason": one.reason, "text": one.text} for one in answer.rejected],
-            "complete": [{"cluster": one.cluster, "complete_to": utc(one.complete_to), "source": one.source}
-                         for one in answer.complete]}
-
-
-def run_json(one: Explained) -> dict[str, object]:
-    """One run as JSON values."""
-    run = one.run
-    return {
-        "run_key": run.run_key, "cluster": run.cluster, "job_id": run.job_id, "job_id_raw": run.job_id_raw, "name": run.job_name,
-        "user": run.user_name, "account": run.account_name, "partition": run.partition_name, "state": run.state,
-        "submit": utc(run.submit_at), "start": utc(run.start_at), "end": utc(run.end_at), "ended": run.ended,
-        "elapsed_seconds": run.elapsed_seconds, "alloc_tres": run.alloc_tres, **_because(one.reasons),
-        "charge": _charge_json(one), "card": _card_json(one), "record": _record_json(one),
-        "receipts": [_receipt_json(each) for each in one.receipts]}
-
-
-def _because(reasons: Iterable[Because]) -> dict[str, object]:
-    said = list(reasons)
-    return {"reason": said[0].reason.value if said else None, "why": " ".join(because.sentence for because in said) or None,
-            "reasons": [{"reason": because.reason.value, "sentence": because.sentence} for because in said]}
-
-
-def _charge_json(one: Explained) -> dict[str, object]:
-    apart = one.explanation
-    return {"currency": apart.currency, "total_micro": apart.total_micro, "rounding_micro": apart.rest_micro,
-            "rounding": one.card.rounding.value, "policy": one.run.policy,
-            "factors": [_factor_json(one, factor) for factor in apart.factors], "time": _time_json(one), "month": _month_json(one),
-            "recomputed": {"agrees": not one.disagrees, "difference": one.disagrees or None}}
-
-
-def _factor_json(one: Explained, factor: Factor) -> dict[str, object]:
-    part, apart = factor.part, one.explanation
-    units = part.kind is Kind.UNITS
-    return {"meter": part.meter, "model": part.model or None, "kind": part.kind.value, "label": factor.label,
-            "quantity": part.quantity, "quantity_unit": BASE_UNITS[part.meter] if units else factor.unit,
-            "units": decimal(part.quantity, part.size), "unit": factor.unit, "source": factor.source, "measured": measured(factor),
-            "above": part.above, "upto": part.upto, "price_micro": part.price_micro, "added": part.added,
-            "would_micro": factor.would_micro, "amount_micro": part.amount_micro,
-            "words": product(factor, apart.weighing.factor, apart.currency)}
-
-
-def _time_json(one: Explained) -> dict[str, object]:
-    weighing = one.explanation.weighing
-    factor = weighing.factor
-    return {"factor": decimal(factor.numerator, factor.denominator), "weighted_ppm_seconds": weighing.weighted_ppm_seconds,
-            "span_seconds": weighing.span_seconds, "time_zone": one.card.time_zone, "parts": [
-                {"modifiers": list(part.modifiers), "factor_ppm": part.factor_ppm, "seconds": part.seconds,
-                 "spans": [[utc(since), utc(until)] for since, until in part.spans]} for part in one.explanation.times]}
-
-
-def _month_json(one: Explained) -> dict[str, object] | None:
-    apart = one.explanation
-    if not apart.month:
-        return None
-    return {"month": apart.month, "payer": one.run.payer, "cards": one.card.line, "used_before": {
-        name: quantity for name, quantity in apart.weighing.before.items() if _priced(one, name)}}
-
-
-def _card_json(one: Explained) -> dict[str, object]:
-    card, since = one.card, one.tier_since
-    return {"name": card.name, "valid_from": utc(card.valid_from), "project": card.project or None, "tier": one.run.tier,
-            "payer": one.run.payer, "tier_since": utc(since.at) if since else None, "tier_set_by": since.by if since else None}
-
-
-def _record_json(one: Explained) -> dict[str, object]:
-    run, by = one.run, one.brought
-    return {"ingest_run": run.run_id, "source": by.source if by else None, "origin": by.origin if by else None,
-            "at": utc(by.started_at) if by else None, "revision": run.revision,
-            "replaced": [{"revision": each.revision, "ingest_run": each.run_id, "replaced_at": utc(each.replaced_at),
-                          "replaced_by": each.replaced_by, "was": each.was} for each in one.revisions]}
-
-
-def _receipt_json(each: OnReceipt) -> dict[str, object]:
-    return {"receipt_id": each.receipt_id, "number": each.number, "status": each.status, "kind": each.kind, "live": each.live,
-            "revision": each.revision, "cost_micro": each.cost_micro, "issued_at": utc(each.issued_at)}
-
-
-def utc(instant: datetime | None) -> str | None:
-    """`2026-10-05T10:00:00Z`."""
-    return instant.isoformat(timespec="seconds").replace("+00:00", "Z") if instant else None

@@ -49,7 +49,7 @@ def explain_job(tx: Transaction, job: str, by: Person, cluster: str = "") -> Ans
     complete = reads.complete()
     explained = tuple(_explained(tx, runs))
     why = explained[0].reasons if explained else (
-        unknown(whole, cluster, rejected, complete, [_moment(tx, one) for one in complete]),)
+        unknown(whole, cluster, rejected, complete, [_moment(tx, one) for one in complete], reads.refused()),)
     return Answer(whole, explained, tuple(rejected), tuple(complete), why)
 
 

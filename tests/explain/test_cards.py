@@ -8,7 +8,8 @@ import pytest
 
 from data.postgres.store import Store
 from engine.explain import Explained
-from engine.explain_text import as_json, run_lines
+from engine.explain_json import as_json
+from engine.explain_text import run_lines
 from engine.policy import OPERATOR
 from engine.rate_text import cards_from_text
 from engine.services.explain import disagreeing
@@ -69,7 +70,8 @@ def test_modifiers_say_which_held_for_how_long(store: Store) -> None:
     assert [(part.modifiers, part.factor_ppm, part.seconds) for part in one.explanation.times] == [
         (("peak",), 1_200_000, 6400), ((), 1_000_000, 800)]
     assert "1 core-hour × 1.00 × 1.177777… = 1.177777 THB" in said(store, one).replace("core-hours", "core-hour")
-    assert "Time factor 1.177777…: peak × 1.2 for 1 h 46 min 40 s (21 Sep 12:13–14:00); plain × 1 for 13 min 20 s" in said(store, one)
+    assert ("Time factor 1.177777…, times in Asia/Bangkok: peak × 1.2 for 1 h 46 min 40 s (21 Sep 19:13–21:00); "
+            "plain × 1 for 13 min 20 s (21 Sep 21:00–21:13)") in said(store, one)
     time = as_json(ask(store, "1"))["runs"][0]["charge"]["time"]                          # type: ignore[index]
     assert (time["weighted_ppm_seconds"], time["span_seconds"]) == (6400 * 1_200_000 + 800 * 1_000_000, 7200)
     assert time["parts"][1] == {"modifiers": [], "factor_ppm": 1_000_000, "seconds": 800,
@@ -117,7 +119,7 @@ def test_a_project_with_its_own_card(store: Store) -> None:
     one, other = only(store), only(store, "2")
     assert (one.run.rate_card, one.run.cost_micro, other.run.rate_card) == ("project:physics-v1", 8_400_000, "mu-v1")
     assert "it prices what runs in project physics, for payers of any tier (alice is of tier mu)" in said(store, one)
-    assert "alice pays tier mu, the one new payers begin at" in said(store, other)
+    assert "alice pays tier mu, which they began with" in said(store, other)
 
 
 @pytest.mark.parametrize("policy", ["used", "max_of"])

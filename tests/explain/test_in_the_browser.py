@@ -37,7 +37,7 @@ def test_a_line_of_a_receipt_explains_itself(open_as: OpenAs, site: Site, scheme
     select_row(page, 0)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Job 184462 · whisper_th_ft · physics · researcher · completed")
-    expect(dialog).to_contain_text("Time factor 1.177777…: peak × 1.2 for 1 h 46 min 40 s")
+    expect(dialog).to_contain_text("Time factor 1.177777…, times in Asia/Bangkok: peak × 1.2 for 1 h 46 min 40 s")
     expect(dialog).to_contain_text(f"It is on receipt {receipt.number} (pending).")
     expect(dialog).to_contain_text("Total 33.21 THB")
     picture(page, f"explain-receipt-{scheme}")

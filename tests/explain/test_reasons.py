@@ -11,6 +11,7 @@ from data.postgres.store import Store
 from engine.explain_reasons import names_job
 from engine.policy import OPERATOR
 from engine.services.receipts import mark_paid, void_receipt
+from ingest.keep import refuse
 from tests.engine.usage_frames import ENDED, run
 from tests.explain.examples import ask, codes, load, only, publish
 from tests.flows.examples import ALICE, BOB, FINANCE, bill, broken, keep_runs
@@ -130,6 +131,8 @@ def test_a_job_nobody_told_of(store: Store) -> None:
     answer = ask(store, "99")
     assert codes(answer) == ["unknown"] and [one.cluster for one in answer.complete] == ["c"]
     assert "Usage of c is complete up to 21 Sep 2026 14:13" in answer.reasons[0].sentence
+    refuse(store, "slurmrestd", "http://head:6820", "slurmdbd is down.")
+    assert ask(store, "99").reasons[0].sentence.endswith("The last ingest run (2, slurmrestd) was refused.")
     assert "no usage on cluster x was loaded yet, only of c" in ask(store, "1", cluster="x").reasons[0].sentence
 
 

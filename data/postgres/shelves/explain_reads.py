@@ -103,6 +103,12 @@ class ExplainReadsShelf(Shelf):
             " and exists (select 1 from unnest(cast(:ids as text[])) as one where position(one in r.text) > 0)"
             " order by r.id desc limit :most", ids=list(ids), most=MOST_REJECTED)]
 
+    def refused(self) -> Brought | None:
+        """The last run of the ingest, when its whole batch was set aside; files that somebody loads do not count."""
+        row = self.one("select id, source, origin, started_at, state from ingest_run where state in ('taken', 'refused')"
+                       " and source <> 'file' order by id desc limit 1")
+        return Brought(row.id, row.source, row.origin, row.started_at) if row and row.state == "refused" else None
+
     def complete(self) -> list[Complete]:
         """Up to when usage is complete, by cluster."""
         return [Complete(row.cluster, row.complete_to, row.source) for row in self.rows(
