@@ -22,6 +22,7 @@ from engine.slurm_values import whole
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 SLURM = frozenset(str(meter) for meter in RUN_METERS)
+METERED = frozenset(str(meter) for meter in Meter) - SLURM
 
 # What earlier parts of a month used: of a payer, on a line of the book, in a month (year × 100 + month in the card's zone),
 # of a meter (`gpu:a100` for a model with a price of its own), in base quantities.
@@ -54,17 +55,25 @@ class Book:
         return book_of([replace(card, policy=policy) for card in self.cards], by_name=self.by_name)
 
 
+def metered_book(cards: Sequence[RateCard]) -> Book:
+    """A book of `cards` for what is metered apart from runs (METERED): every meter has a counter on every line."""
+    return _book(cards, frozenset(card.line for card in cards), METERED, by_name=False)
+
+
 def book_of(cards: Sequence[RateCard], by_name: bool = False) -> Book:
     """A book of `cards`: each valid from its start to the next one's of its line, the newer version where two start together.
 
     `by_name` is for runs whose card is fixed: their `tier` is then the card's name, at any time.
     """
-    laddered = _laddered(cards)
+    return _book(cards, _laddered(cards), SLURM, by_name)
+
+
+def _book(cards: Sequence[RateCard], laddered: frozenset[str], meters: frozenset[str], by_name: bool) -> Book:
     return Book(
         cards=tuple(cards), cards_table=_cards_table(cards, laddered, by_name),
         projects_table=None if by_name or not any(card.project for card in cards) else _projects_table(cards),
         calendars=_calendars(cards, laddered), policies=frozenset(card.policy for card in cards), by_name=by_name,
-        slots=slots_of([card for card in cards if card.line in laddered], [str(meter) for meter in RUN_METERS]) if laddered else (),
+        slots=slots_of([card for card in cards if card.line in laddered], sorted(meters)) if laddered else (),
         models=any(price.model for card in cards for price in card.prices), extras=any(map(_extra_meter, cards)),
         roundings=tuple(sorted({_rounding_step(card) for card in cards})))
 
