@@ -44,7 +44,8 @@ def rate_metered(rows: pl.DataFrame, cards: Sequence[RateCard], carried: pl.Data
     if rows.is_empty():
         return rows.with_columns(pl.lit(None, kind).alias(name) for name, kind in METERED_CHARGE_SCHEMA.items())
     _fitting(rows, book)
-    tables = side_tables(book, (), int(rows.select(pl.min_horizontal("start_at", "end_at").min()).item()), int(rows["end_at"].max()), carried)  # type: ignore[arg-type]
+    first, last = rows.select(first=pl.min_horizontal("start_at", "end_at").min(), last=pl.col("end_at").max()).row(0)
+    tables = side_tables(book, (), first, last, carried)
     usage = rows.select("payer", "tier", "account_name", "meter", "quantity", "start_at", "end_at", run_key="key", submit_at="start_at",
                         ended=pl.lit(value=True)).with_row_index("_row")
     frames = {name: nw.from_native(table.lazy()) for name, table in tables.items()}

@@ -84,8 +84,8 @@ def carried_after(usage: pl.DataFrame, cards: Book | Sequence[RateCard], policy:
     rows = usage.select(needed(book)).filter("ended")
     tables = {name: nw.from_native(table.lazy()) for name, table in tables_for(rows, book).items()}
     count = Arithmetic(decimals=False)
-    carded = _carded(nw.from_native(rows.lazy()), tables)
-    counted: pl.DataFrame = _counted(_weighed(_quantities(carded, book, tables, count), tables, count), book).to_native().collect()
+    found = carded(nw.from_native(rows.lazy()), tables)
+    counted: pl.DataFrame = _counted(weighed(_quantities(found, book, tables, count), tables, count), book).to_native().collect()
     adds = [counted.select("payer", line="_line", month="_month", meter=pl.lit(slot.name), quantity=slot.column("adds"))
             for slot in book.slots]
     sums = pl.concat([before, *adds]).group_by("payer", "line", "month", "meter").agg(pl.col("quantity").sum())
@@ -119,13 +119,14 @@ def charges(usage: Frame, book: Book, tables: Mapping[str, Frame], count: Arithm
     left out, and where AllocTRES does not say how many nodes or billing units there were, the cost is null.
     """
     count = count or arithmetic(usage)
-    quantities = _quantities(_carded(usage, tables), book, tables, count)
-    weighed = _weighed(quantities, tables, count) if book.calendars else quantities
-    exact = _on_ladders(weighed, book, tables, count) if book.slots else _flat(weighed, book, count)
+    quantities = _quantities(carded(usage, tables), book, tables, count)
+    timed = weighed(quantities, tables, count) if book.calendars else quantities
+    exact = _on_ladders(timed, book, tables, count) if book.slots else _flat(timed, book, count)
     return _explained(_amounts(_by_policy(exact, book), book, count), book)
 
 
-def _carded(usage: Frame, tables: Mapping[str, Frame]) -> Frame:
+def carded(usage: Frame, tables: Mapping[str, Frame]) -> Frame:
+    """Every row with the card that prices it: its project's, else its tier's, valid when it ended."""
     c = nw.col
     moment = nw.coalesce(c("end_at"), c("start_at"), c("submit_at"))
     if "projects" not in tables:
@@ -138,10 +139,10 @@ def _carded(usage: Frame, tables: Mapping[str, Frame]) -> Frame:
     return found.filter(c("_valid_from") <= moment, moment < c("_valid_to"))
 
 
-def _quantities(carded: Frame, book: Book, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
+def _quantities(priced_by: Frame, book: Book, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
     c = nw.col
     elapsed = count.wide(c("elapsed_seconds"))
-    read = _texts_read(carded, book, tables) if book.texts else carded
+    read = _texts_read(priced_by, book, tables) if book.texts else priced_by
 
     def by_policy(used: str, allocated: str) -> nw.Expr:
         set_aside = (c(allocated) * elapsed).cast(nw.Int64)
@@ -158,16 +159,16 @@ def _quantities(carded: Frame, book: Book, tables: Mapping[str, Frame], count: A
     )
 
 
-def _texts_read(carded: Frame, book: Book, tables: Mapping[str, Frame]) -> Frame:
+def _texts_read(priced_by: Frame, book: Book, tables: Mapping[str, Frame]) -> Frame:
     """With what AllocTRES says on the card; more typed GPUs than there are in all are priced as of no type."""
     c = nw.col
-    read = carded.join(tables["tres"], left_on=["alloc_tres", "rate_card"], right_on=["_text", "_tres_card"], how="left")
+    read = priced_by.join(tables["tres"], left_on=["alloc_tres", "rate_card"], right_on=["_text", "_tres_card"], how="left")
     typed = ["_typed", "_typed_micro", *(slot.column("count") for slot in book.slots if slot.model)]
     known = (c("_typed") <= c("alloc_gpus")).fill_null(value=False)
     return read.with_columns(nw.when(known).then(c(name)).otherwise(0).alias(name) for name in typed)
 
 
-def _weighed(quantities: Frame, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
+def weighed(quantities: Frame, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
     """With the run's factor as `_weight` over `_span` seconds × 10⁶, and the month it ended in.
 
     A run begins where its elapsed time is counted from, max(Start, Submit); one that took no time has the factor of its end.
@@ -230,17 +231,23 @@ def _adds(slot: Slot, book: Book) -> nw.Expr:
 def _on_ladders(quantities: Frame, book: Book, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
     """Exact prices over WHOLE where they depend on what the payer used before in the month."""
     c = nw.col
-    known = _counted(quantities, book).join(
-        tables["carried"], left_on=["payer", "_line", "_month"], right_on=["_payer", "_of_line", "_of_month"], how="left")
-    stood = known.join(tables["ladders"], left_on="rate_card", right_on="_ladder_card", how="left").with_columns(
-        (nw.coalesce(c(slot.column("carried")), nw.lit(0)) + count.wide(c(slot.column("adds"))).cum_sum().over(
-            "payer", "_line", "_month", order_by=["end_at", "run_key"]).cast(nw.Int64)).alias(slot.column("after")) for slot in book.slots)
-    before = stood.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(slot.column("before")) for slot in book.slots)
+    before = stood(_counted(quantities, book), book, tables, count)
     costs: dict[str, list[nw.Expr]] = {meter: [] for meter in METERS}
     for slot in book.slots:
         meter = slot.meter if slot.meter in costs else "extra"
         costs[meter].append(slot.cost(count, c(slot.column("before")), c(slot.column("after"))))
     return before.with_columns((reduce(add, parts) * SHARE[meter]).alias(f"_{meter}") for meter, parts in costs.items())
+
+
+def stood(counted: Frame, book: Book, tables: Mapping[str, Frame], count: Arithmetic) -> Frame:
+    """With what every counter of the month stood at before a row and after it, and the steps of its card."""
+    c = nw.col
+    known = counted.join(
+        tables["carried"], left_on=["payer", "_line", "_month"], right_on=["_payer", "_of_line", "_of_month"], how="left")
+    after = known.join(tables["ladders"], left_on="rate_card", right_on="_ladder_card", how="left").with_columns(
+        (nw.coalesce(c(slot.column("carried")), nw.lit(0)) + count.wide(c(slot.column("adds"))).cum_sum().over(
+            "payer", "_line", "_month", order_by=["end_at", "run_key"]).cast(nw.Int64)).alias(slot.column("after")) for slot in book.slots)
+    return after.with_columns((c(slot.column("after")) - c(slot.column("adds"))).alias(slot.column("before")) for slot in book.slots)
 
 
 def _by_policy(exact: Frame, book: Book) -> Frame:

@@ -26,8 +26,9 @@ CARD = RateCard(
 def used(*rows: tuple[str, int], start: int = NOON - 7200, end: int = NOON - 3600, **given: object) -> pl.DataFrame:
     """One row a (meter, quantity), one second after the other; from 17:00 to 18:00 in Bangkok."""
     usual = {"payer": "ann", "tier": "gov", "account_name": "physics", **given}
-    return pl.DataFrame([{"key": f"k{place}", "meter": meter, "quantity": quantity, "start_at": start - 60 + place, "end_at": end - 60 + place}
-                         | usual for place, (meter, quantity) in enumerate(rows)], schema=METERED_SCHEMA)
+    told = [{"key": f"k{place}", "meter": meter, "quantity": quantity, "start_at": start - 60 + place, "end_at": end - 60 + place}
+            for place, (meter, quantity) in enumerate(rows)]
+    return pl.DataFrame([one | usual for one in told], schema=METERED_SCHEMA)
 
 
 def test_each_meter_has_its_unit() -> None:
@@ -38,7 +39,7 @@ def test_each_meter_has_its_unit() -> None:
 
 
 def test_a_free_quota_and_steps_of_a_month() -> None:
-    """1.5 M tokens are free, of the next 1.5 M a half is, of the next 9 M eight at 0.50 and one at 0.40 … by steps."""
+    """2 M are free: 1.5 M cost nothing, of the next 1.5 M one at 0.50, of 9 M more seven at 0.50 and two at 0.40."""
     charges = rate_metered(used(("tokens", 1_500_000), ("tokens", 1_500_000), ("tokens", 9_000_000)), [CARD])
     assert charges["cost_micro"].to_list() == [0, 500_000, 7 * 500_000 + 2 * 400_000]
     assert charges["before"].to_list() == [0, 1_500_000, 3_000_000]
