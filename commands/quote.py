@@ -20,7 +20,7 @@ from engine.services.quotes import Owing, Quoted, make_quote
 
 HELP = "what a job would cost, step by step, and what would be cheaper: --cpus N --time T, or job.sh"
 STATED = {"cpus": "cpus", "gpus": "gpus", "gpu_model": "gpu-model", "mem": "mem-total", "time": "time", "nodes": "nodes",
-          "start": "begin", "account": "account", "count": "count", "billing": "billing"}
+          "start": "start", "account": "account", "count": "count", "billing": "billing"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

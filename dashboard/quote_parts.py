@@ -31,24 +31,24 @@ def form(choices: Choices) -> tuple[Option, ...]:
     way = st.segmented_control("How to say it", [FIELDS, SCRIPT], default=FIELDS, required=True, key="by", bind="query-params",
                                label_visibility="collapsed")
     options = _script() if way == SCRIPT else _fields(choices)
-    left, right = st.columns(2)
+    left, right = st.columns(2, wrap=False)
     start = left.text_input("Start", key="start", bind="query-params", placeholder="now", max_chars=40,
                             help=f"Such as 18:00, tomorrow, now+2hours or 2026-12-01T08:00, in {words.zone()}. Empty: now.")
     account = right.selectbox("Project", choices.accounts, index=None, key="project", bind="query-params", placeholder="None",
                               help="The Slurm account it runs in, where a project has prices of its own.")
-    return overridden(options, _given({"begin": start, "account": account}))
+    return overridden(options, _given({"start": start, "account": account}))
 
 
 def _fields(choices: Choices) -> tuple[Option, ...]:
-    left, right = st.columns(2)
-    cpus = left.number_input("CPU cores", 1, 1_000_000, 16, 1, key="cpus", bind="query-params")
-    mem = right.text_input("Memory", "64G", key="mem", bind="query-params", max_chars=20, help="Of the whole job: 512M, 64G, 1T")
-    gpus = left.number_input("GPUs", 0, 100_000, 0, 1, key="gpus", bind="query-params")
-    model = right.selectbox("GPU model", choices.models, index=None, key="model", bind="query-params", placeholder="Any",
-                            accept_new_options=True, disabled=not gpus)
-    time = left.text_input("Time, at most", "12:00:00", key="time", bind="query-params", max_chars=20,
-                           help="As sbatch takes it: 90 (minutes), 12:00:00, 2-12:00:00")
-    nodes = right.number_input("Nodes", 1, 100_000, 1, 1, key="nodes", bind="query-params")
+    one, two, three = (st.columns(2, wrap=False) for _ in range(3))
+    cpus = one[0].number_input("CPU cores", 1, 1_000_000, 16, 1, key="cpus", bind="query-params")
+    mem = one[1].text_input("Memory", "64G", key="mem", bind="query-params", max_chars=20, help="Of the whole job: 512M, 64G, 1T")
+    gpus = two[0].number_input("GPUs", 0, 100_000, 0, 1, key="gpus", bind="query-params")
+    model = two[1].selectbox("GPU model", choices.models, index=None, key="model", bind="query-params", placeholder="Any",
+                             accept_new_options=True, disabled=not gpus)
+    time = three[0].text_input("Time, at most", "12:00:00", key="time", bind="query-params", max_chars=20,
+                               help="As sbatch takes it: 90 (minutes), 12:00:00, 2-12:00:00")
+    nodes = three[1].number_input("Nodes", 1, 100_000, 1, 1, key="nodes", bind="query-params")
     return _given({"cpus": str(cpus), "mem-total": mem, "gpus": str(gpus) if gpus else "", "gpu-model": (model or "") if gpus else "",
                    "time": time, "nodes": str(nodes)})
 
@@ -88,8 +88,7 @@ def tier_choice(choices: Choices) -> str:
     if not choices.tiers:
         return choices.tier
     options = sorted({*choices.tiers, choices.tier})
-    return st.selectbox("Tier", options, options.index(choices.tier), key="tier", bind="query-params",
-                        required=True) or choices.tier
+    return st.selectbox("Tier", options, options.index(choices.tier), key="tier", bind="query-params") or choices.tier
 
 
 def refuse(sentence: str) -> None:
@@ -103,23 +102,20 @@ def price(made: Quote) -> None:
     st.metric(f"At most, {currency}", total_text(made, made.total_micro))
     st.markdown(tables.small(f"{plain(asked_words(made.request))}, from {words.moment(made.start)} to {words.moment(made.end)}"))
     factor = {"factor": tables.number_column("× time", 74, 4)} if any(step.factor not in ("", "1") for step in made.steps) else {}
-    tables.table([_row(step) for step in made.steps],
+    tables.table([_row(step, shown) for step, shown in zip(made.steps, made.shown_micro, strict=True)],
                  {"what": tables.text_column("Meter", 130), "quantity": tables.number_column("Quantity", 100, 4),
                   "unit": tables.text_column("", 90), "price": tables.money_column(f"× {currency} per unit", 116), **factor,
                   "amount": tables.money_column(f"= {currency}", 104, 4)}, key="steps", alt="Quantity, price and amount of each meter")
-    for step in made.steps:
-        if step.detail:
-            st.markdown(tables.small(f"{plain(step.what)}: {plain(step.detail)}"))
-    if made.holds:
-        st.markdown(tables.small(f"Time: {plain(time_words(made))}"))
-    st.markdown(tables.small(f"Card {plain(made.card.name)} · policy *{made.card.policy}* · rounding "
-                             f"*{ROUNDING_WORDS[made.card.rounding]}*"))
+    said = [f"{plain(step.what)}: {plain(step.detail)}" for step in made.steps if step.detail]
+    said += [f"Time: {plain(time_words(made))}"] if made.holds else []
+    said.append(f"Card {plain(made.card.name)} · policy *{made.card.policy}* · rounding *{ROUNDING_WORDS[made.card.rounding]}*")
+    st.markdown("  \n".join(tables.small(line) for line in said))
 
 
-def _row(step: Step) -> dict[str, object]:
+def _row(step: Step, shown_micro: int) -> dict[str, object]:
     return {"what": step.what, "quantity": step.quantity_micro / 1e6 if step.unit else None, "unit": f"{step.unit}s" if step.unit else "",
             "price": tables.major(step.price_micro), "factor": float(step.factor.rstrip("…").replace(",", "")) if step.factor else None,
-            "amount": tables.major(step.amount_micro)}
+            "amount": tables.major(shown_micro)}
 
 
 def total_text(made: Quote, micro: int) -> str:
@@ -129,8 +125,7 @@ def total_text(made: Quote, micro: int) -> str:
 
 def notes(made: Quote) -> None:
     """What the price does not know, and how it is meant."""
-    for note in made.notes:
-        st.markdown(tables.small(plain(note)))
+    st.markdown("  \n".join(tables.small(plain(note)) for note in made.notes))
 
 
 def cheaper(made: Quote) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 
 from engine.calendars import ONE, SLOT, Calendar, calendar_table
 from engine.errors import MoneyError
-from engine.explain import METER_NAMES, UNIT_SIZE, decimal
+from engine.explain import METER_NAMES, SHOWN_STEP, UNIT_SIZE, decimal
 from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
 from engine.money import INT64_MAX, amount_text, exact_text
@@ -88,6 +88,12 @@ class Quote:
     def end(self) -> datetime:
         """When a first task ends that uses all its time."""
         return self.start + timedelta(seconds=self.request.seconds)
+
+    @property
+    def shown_micro(self) -> tuple[int, ...]:
+        """The steps' amounts at four decimals; the rounding, which is the last, makes the shown parts add up to the total."""
+        shown = [(2 * step.amount_micro + SHOWN_STEP) // (2 * SHOWN_STEP) * SHOWN_STEP for step in self.steps[:-1]]
+        return (*shown, self.total_micro - sum(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,16 +361,18 @@ def _details(prices: Sequence[Price | None], card: RateCard, meter: str, amount:
 
 
 def _ladder_words(price: Price, rows: pl.DataFrame) -> str:
-    """`the first 100 a month free, then 3.00; 40 used before`."""
+    """`the first 100 core-hours of a month free, then 3.00; 40 used before this month`."""
     unit, name = METER_UNITS[price.meter], f"{price.meter}:{price.model}" if price.model else price.meter
     column = f"{name}_before"
-    before = rows[column].min() if column in rows.columns else 0
-    used = f"; {decimal(int(str(before or 0)), UNIT_SIZE[price.meter])} used before this month"
+    before = int(str(rows[column].min() or 0)) if column in rows.columns else 0
+    used = f"; {decimal(before, UNIT_SIZE[price.meter], 2)} used before this month"
     if price.package:
         return f"in whole packages of {price.package:,} {unit}s{used}"
-    steps = [f"{'free' if not step.micro_per_unit else exact_text(step.micro_per_unit)} from {step.above:,}"
-             + (f" (+ {exact_text(step.flat_micro)} once)" if step.flat_micro else "") for step in price.steps]
-    return f"by the month: {', '.join(steps)} {unit}s{used}"
+    ends = [f"up to {later.above:,}" for later in price.steps[1:]] + ["then" if len(price.steps) > 1 else "all"]
+    ends[0] = ends[0].replace("up to", "the first") + (f" {unit}s of a month" if len(price.steps) > 1 else "")
+    said = [f"{end} {exact_text(step.micro_per_unit) if step.micro_per_unit else 'free'}"
+            + (f" and {exact_text(step.flat_micro)} once" if step.flat_micro else "") for end, step in zip(ends, price.steps, strict=True)]
+    return f"{', '.join(said)}{used}"
 
 
 def _factor(rows: pl.DataFrame) -> str:

@@ -39,7 +39,7 @@ class Option:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What one job asks for, all its nodes together, and how often. `gpus` has one entry a model ("" where none is named);
-    `at_once` tasks of `count` may run at the same time; `begin` is the earliest start that was asked for."""
+    `at_once` tasks of `count` may run at the same time; `begin` is the start that was asked for; None is now."""
 
     cpus: int
     mem_mib: int
@@ -185,7 +185,7 @@ def request(options: Iterable[Option], now: datetime, zone: ZoneInfo) -> Request
     """What the options add up to; of one that is given twice the last counts. Times without an offset are of `zone`.
 
     Besides sbatch's own names it takes those of whoever states a whole job: `cpus`, `gpu-model`, `mem-total`, `count`,
-    `billing`. A BadRequest says which option, where it stands, and how it is written.
+    `billing`, `start`. A BadRequest says which option, where it stands, and how it is written.
     """
     return _Sum(options, now, zone).request()
 
@@ -274,7 +274,10 @@ class _Sum:
         return self._read("time", limit_seconds, 0)
 
     def _begin(self) -> datetime | None:
-        return self._read("begin", lambda text: begin_at(text, self.now, self.zone), None)
+        if "start" in self.given:
+            return self._read("start", lambda text: begin_at(text, self.now, self.zone), None)
+        begin = self._read("begin", lambda text: begin_at(text, self.now, self.zone), None)
+        return begin if begin and begin > self.now else None                # a beginning that has passed is now
 
 
 def _note(option: Option) -> str:
@@ -285,7 +288,8 @@ def _note(option: Option) -> str:
     return f"{option.where}: --{_cut(option.name)} is no option known here; it is left out."
 
 
-SPELLED = {"cpus": "--cpus", "mem-total": "--mem", "gpu-model": "--gpu-model", "count": "--count", "billing": "--billing"}
+SPELLED = {"cpus": "--cpus", "mem-total": "--mem", "gpu-model": "--gpu-model", "count": "--count", "billing": "--billing",
+           "start": "--start"}
 
 
 def _spelled(name: str) -> str:
@@ -389,6 +393,7 @@ REPLACES = {
     "gpus": ("gpus-per-node", "gpus-per-task", "gres"),
     "mem-total": ("mem", "mem-per-cpu", "mem-per-gpu"),
     "count": ("array",),
+    "start": ("begin",),
 }
 
 

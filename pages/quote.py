@@ -15,7 +15,7 @@ from engine.users import Action, Person
 def show(person: Person) -> None:
     """The page from top to bottom."""
     choices = reads_quotes.choices(person)
-    head = st.container()
+    tables.page_head("Quote", f"What a job would cost before it runs · {plain(choices.payer)}")
     left, right = st.columns([1, 1.75])
     with right:
         place = st.container()
@@ -25,33 +25,30 @@ def show(person: Person) -> None:
             options = quote_parts.form(choices)
         found = reads_quotes.quoted(person, quote_parts.read(options, choices), tier) if options else None
     except DomainError as refusal:
-        found = None
         with place:
             quote_parts.refuse(refusal.sentence)
-    else:
-        with place:
-            answer(found)
-    with head:
-        tables.page_head("Quote", f"What a job would cost before it runs · {plain(choices.payer)}")
+        return
+    with place:
+        answer(found)
+    if found and found.owing:
+        with left, tables.card("Already owed", plain(found.owing.payer), "content"):
+            quote_parts.owing(found.owing)
 
 
 def answer(found: Quoted | None) -> None:
-    """The price, what is cheaper, and what is owed."""
+    """The price, what is cheaper, and what the price does not know."""
     if found is None:
         quote_parts.nothing_yet()
         return
     made, currency = found.quote, found.quote.card.currency
     with tables.card("The price", f"tier {plain(made.tier)} · {currency}", "content"):
         quote_parts.price(made)
+    with tables.card("Cheaper", f"{currency}, by the same prices", "content"):
+        quote_parts.cheaper(made)
     if made.curve:
         with tables.card("When it starts", f"{currency}, by start within seven days; the dot is the start above", "content"):
             quote_parts.by_start(made)
-    with tables.card("Cheaper", f"{currency}, by the same prices", "content"):
-        quote_parts.cheaper(made)
     quote_parts.notes(made)
-    if found.owing:
-        with tables.card("Already owed", plain(found.owing.payer), "content"):
-            quote_parts.owing(found.owing)
 
 
 show(require(Action.SEE_OWN))

@@ -74,7 +74,7 @@ def test_a_quote_is_what_rating_says_on_any_cards(seed: int, asked: Request, qua
     book = tuple(some_cards(Random(seed)))
     start = datetime.fromtimestamp(BEGIN + 900 * quarter + seed % 900, UTC)
     made = quote(asked, start, Prices("gov", book))
-    assert made.total_micro == cost(asked, start, book) == sum(step.amount_micro for step in made.steps)
+    assert made.total_micro == cost(asked, start, book) == sum(step.amount_micro for step in made.steps) == sum(made.shown_micro)
     assert made.card.name == rate(jobs(asked, start, 0), book)["rate_card"][0]
 
 
@@ -147,8 +147,18 @@ def test_what_the_month_used_decides_what_of_a_quota_is_left() -> None:
     assert used.rows() == [("alice", "gov", 202611, "cpu", 60 * HOUR)]
     made = quote(asked, START, replace(prices, used=used))
     assert made.total_micro == 40 * 3_000_000 and quote(asked, START, prices).total_micro == 0
-    assert made.steps[0].detail == "by the month: free from 0, 3.00 from 100 core-hours; 60 used before this month"
+    assert made.steps[0].detail == "the first 100 core-hours of a month free, then 3.00; 60 used before this month"
     assert not one(made, "start")                                   # no other start within the month is cheaper
+
+
+@pytest.mark.parametrize(("price", "words"), [
+    (Price("cpu", (PriceStep(0, 3_000_000), PriceStep(100, 2_000_000, 5_000_000), PriceStep(900, 1_500_000))),
+     "the first 100 core-hours of a month 3.00, up to 900 2.00 and 5.00 once, then 1.50; 0 used before this month"),
+    (Price("cpu", (PriceStep(0, 250_000_000),), package=100), "in whole packages of 100 core-hours; 0 used before this month"),
+    (Price("cpu", (PriceStep(0, 3_000_000, 7_000_000),)), "all 3.00 and 7.00 once; 0 used before this month")])
+def test_prices_by_the_month_are_said_in_words(price: Price, words: str) -> None:
+    made = quote(Request(cpus=8, mem_mib=0, seconds=10 * HOUR), START, Prices("gov", [replace(GOV, prices=(price,))]))
+    assert made.steps[0].detail == words
 
 
 def test_a_new_month_brings_a_new_quota() -> None:

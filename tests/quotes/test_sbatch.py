@@ -174,6 +174,12 @@ def test_begin_is_read_in_the_sites_zone_and_a_past_hour_is_tomorrows(text: str,
     assert read(f"#SBATCH --begin={text}").begin == begin
 
 
+def test_a_beginning_that_has_passed_is_now_but_a_stated_start_is_kept() -> None:
+    assert read("#SBATCH --begin=2020-01-01").begin is None
+    stated = (Option("start", "2026-11-01T07:00", "On the command line"),)
+    assert read("#SBATCH --begin=2027-01-01", stated=stated).begin == datetime(2026, 11, 1, tzinfo=UTC)
+
+
 @given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(["", "%7"]))
 def test_an_array_has_as_many_tasks_as_it_names(tasks: set[int], limit: str) -> None:
     assert array_size(",".join(map(str, tasks)) + limit) == (len(tasks), 7 if limit else 0)
