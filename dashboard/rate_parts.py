@@ -1,51 +1,49 @@
-"""Parts of the rate-card page: the cards of each tier, the form for a new one with its text beside it, and what the last
-90 days would have cost by it.
-"""
+"""Parts of the rate-card page: the card of each line now, every version with what it says, and what changed between two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 import streamlit as st
-import yaml
 
-from dashboard import access, actions, reads_operations, tables, words
-from dashboard.confirm import reason_form, yes_form
-from dashboard.reads_operations import RateBook, WhatIf
-from dashboard.words import METER_NAMES, count, moment, money, plain
-from engine.errors import DomainError, RateError
+from dashboard import rate_words, tables, words
+from dashboard.reads_operations import RateBook
+from dashboard.words import count, moment, plain
 from engine.money import exact_text
-from engine.rate_text import card_facts, cards_from_text
-from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding, next_version
-from engine.services.rates import publish_cards
-from engine.users import Person
+from engine.rate_text import card_to_text, difference
+from engine.rates import METERS, Price, RateCard
 
-POLICY_WORDS = {"used": "Used: what the job's steps measured", "allocated": "Allocated: what was set aside",
-                "max_of": "Dearest: only the dearest of what was set aside", "billing_tres": "Slurm's billing units"}
-ROUNDING_WORDS = {"per_job_minor": "Each job to the minor unit", "per_receipt_minor": "The receipt's total only"}
-FIELDS = ("cpu", "gpu", "mem", "policy", "rounding", "note", "day", "hour")
+MOST_PRICES = 6                             # of a card in its tile; the others stand below
 
 
-def tier_card(book: RateBook, tier: str) -> None:
-    """The card that prices a tier now, and the one that comes next."""
-    card, coming = book.valid(tier), book.coming(tier)
-    with tables.card(tier, count(book.payers.get(tier, 0), "payer"), height="stretch"):
+def line_card(book: RateBook, line: str) -> None:
+    """The card that prices a tier or a project now, and the one that comes next."""
+    card, coming = book.valid(line), book.coming(line)
+    whose = count(book.payers.get(line, 0), "payer") if line in book.payers else "for all tiers"
+    with tables.card(plain(line.removeprefix("project:")), whose if line in book.payers else f"project, {whose}", height="stretch"):
         if card is None:
             st.markdown(":gray[No card is valid yet.]")
         else:
-            tables.rows_of([(f"{METER_NAMES[meter]}, per {METER_UNITS[meter]}", exact_text(card.price_micro(meter)))
-                            for meter in METERS])
-            st.markdown(f":gray[:small[{card.name} · {_since(card, book.now)} · {card.policy} · {card.currency}]]")
+            tables.rows_of([(f"{plain(rate_words.meter_name(price))}, per {words_of_unit(price)}", rate_words.short(price))
+                            for price in card.prices[:MOST_PRICES]])
+            _foot(card, len(card.prices) - MOST_PRICES)
         if coming:
             st.badge(f"{coming.name} from {words.day(coming.valid_from, book.now)}", color="orange",
                      icon=":material/event_upcoming:")
 
 
-def _since(card: RateCard, now: datetime) -> str:
-    return "from the beginning" if card.valid_from.year < 2000 else f"since {words.day(card.valid_from, now)}"
+def words_of_unit(price: Price) -> str:
+    """What one price is for: `core-hour`; of a package, its units."""
+    return rate_words.units(price.meter) if price.package else rate_words.Meter(price.meter).unit
+
+
+def _foot(card: RateCard, hidden: int) -> None:
+    parts = [plain(card.name), rate_words.since(card), str(card.policy), card.currency]
+    more = [f"{hidden} more prices"] if hidden > 0 else []
+    if card.modifiers:
+        more.append("with " + ", ".join(plain(one.name) for one in card.modifiers))
+    st.markdown(tables.small(" · ".join([*parts, *more])))
 
 
 def history(book: RateBook, cards: Sequence[RateCard], key: str) -> list[int]:
@@ -55,186 +53,61 @@ def history(book: RateBook, cards: Sequence[RateCard], key: str) -> list[int]:
         pl.DataFrame({
             "name": [card.name for card in cards], "state": [tables.pill(book.state(card)) for card in cards],
             "from": ["the beginning" if card.valid_from.year < 2000 else moment(card.valid_from, book.now) for card in cards],
-            **{meter: [card.price_micro(meter) / 1e6 for card in cards] for meter in METERS},
-            "currency": [card.currency for card in cards],
-            "policy": [str(card.policy) for card in cards],
-            "rounding": ["per job" if card.rounding is Rounding.PER_JOB_MINOR else "per receipt" for card in cards],
-            "by": [f"{one.by}, {words.day(one.at, book.now)}" for one in said], "note": [card.note for card in cards]}),
-        {"name": tables.text_column("Card", 86), "state": tables.state_column("State", 96, ["active", "scheduled", "expired"]),
-         "from": tables.text_column("Valid from", 122),
-         **{meter: tables.money_column(f"1 {words.METER_UNITS[meter]}", 76, decimals) for meter in METERS},
-         "currency": tables.text_column("", 50), "policy": tables.text_column("Bills", 78),
-         "rounding": tables.text_column("Rounds", 86), "by": tables.text_column("Published by", 126),
-         "note": tables.text_column("Note", 130)},
+            **{meter: [_major(card, meter) for card in cards] for meter in METERS},
+            "currency": [card.currency for card in cards], "policy": [str(card.policy) for card in cards],
+            "more": [rate_words.more(card) for card in cards],
+            "by": [f"{one.by}, {words.day(one.at, book.now)}" for one in said], "note": [card.note for card in cards]},
+            schema_overrides={meter: pl.Float64() for meter in METERS}),
+        {"name": tables.text_column("Card", 118), "state": tables.state_column("State", 92, ["active", "scheduled", "expired"]),
+         "from": tables.text_column("Valid from", 112),
+         **{meter: tables.money_column(f"1 {words.METER_UNITS[meter]}", 74, decimals) for meter in METERS},
+         "currency": tables.text_column("", 48), "policy": tables.text_column("Bills", 86),
+         "more": tables.text_column("Also", 124), "by": tables.text_column("Published by", 118),
+         "note": tables.text_column("Note", 80)},
         key=key, select="single-row", alt="Rate cards, newest first")
 
 
+def _major(card: RateCard, meter: str) -> float | None:
+    return card.price_micro(meter) / 1e6 if card.price(meter) else None
+
+
 def price_decimals(cards: Sequence[RateCard]) -> int:
-    """Decimals that show every price of `cards` exactly, two at least."""
+    """Decimals that show every CPU, GPU and memory price of `cards` exactly, two at least."""
     return max((len(exact_text(card.price_micro(meter)).partition(".")[2]) for card in cards for meter in METERS), default=2)
 
 
-def card_text(card: RateCard) -> str:
-    """The card as the YAML that `rates publish` reads."""
-    text = {key: value for key, value in card_facts(card).items() if key not in ("name", "version")}
-    return yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
+def one_card(book: RateBook, card: RateCard) -> None:
+    """A card in words, beside its text or what changed in it since another version of its line."""
+    left, right = st.columns([1.25, 1])
+    with left, tables.card(plain(card.name), plain(card.note)):
+        in_words(card)
+    older = [other for other in book.of(card.line) if other.version < card.version]
+    with right, tables.card("As text"):
+        against = st.selectbox("Compared with", [None, *older], key=f"against_{card.name}", label_visibility="collapsed",
+                               format_func=lambda other: f"Changes since {other.name}" if other else "The card itself")
+        changed = difference(against, card) if against else ""
+        if against and not changed:
+            st.markdown(f":gray[It says the same as {plain(against.name)}.]")
+        else:
+            st.code(changed or card_to_text(card), language="diff" if against else "yaml")
+        st.download_button("YAML", card_to_text(card), f"{card.name.replace(':', '-')}.yaml", "text/yaml", icon=":material/download:",
+                           on_click="ignore")
 
 
-def first_day(newest: RateCard, now: datetime) -> datetime:
-    """When a new card would begin: the first of the site's next month, or the day after the newest card begins."""
-    local = now.astimezone(words.zone())
-    following = (local.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(day=1)
-    return max(following, newest.valid_from.astimezone(words.zone()).replace(hour=0, minute=0) + timedelta(days=1))
-
-
-def fill_form(card: RateCard, begins: datetime) -> None:
-    """Put a card's values into the form."""
-    local = begins.astimezone(words.zone())
-    st.session_state.update({f"rate_{meter}": exact_text(card.price_micro(meter)).replace(",", "") for meter in METERS})
-    st.session_state.update({"rate_policy": card.policy, "rate_rounding": card.rounding, "rate_note": card.note,
-                             "rate_day": local.date(), "rate_hour": time(local.hour, local.minute)})
-
-
-def clear_form() -> None:
-    """Forget what was typed."""
-    for field in (*FIELDS, "for"):
-        st.session_state.pop(f"rate_{field}", None)
-
-
-def form(newest: RateCard) -> RateCard | None:
-    """The fields of a new card; the card they say, or None with the sentence of what is wrong."""
-    prices = st.columns(3)
-    for column, meter in zip(prices, METERS, strict=True):
-        column.text_input(f"{METER_NAMES[meter]}, {newest.currency} per {METER_UNITS[meter]}", key=f"rate_{meter}", max_chars=24)
-    left, right = st.columns(2)
-    left.date_input("Valid from", key="rate_day", format="YYYY-MM-DD", help=f"In the site's zone, {words.zone()}")
-    right.time_input("at", key="rate_hour", step=3600)
-    left, right = st.columns(2)
-    left.selectbox("Which quantity is billed", list(Policy), key="rate_policy", format_func=lambda word: POLICY_WORDS[word])
-    right.selectbox("What is rounded", list(Rounding), key="rate_rounding", format_func=lambda word: ROUNDING_WORDS[word])
-    st.text_input("Why (stands in the rate book)", key="rate_note", max_chars=200)
-    try:
-        return typed_card(newest.tier, newest.currency)
-    except DomainError as refusal:
-        st.error(plain(refusal.sentence), icon=":material/error:")
-        return None
-
-
-def typed_card(tier: str, currency: str) -> RateCard:
-    """The card the form says, read by the same reader as a file."""
-    state = st.session_state
-    if state["rate_day"] is None or state["rate_hour"] is None:
-        raise RateError("Say from when it is valid.")
-    begins = datetime.combine(state["rate_day"], state["rate_hour"], words.zone()).astimezone(UTC)
-    return cards_from_text(yaml.safe_dump({
-        "tier": tier, "currency": currency, "valid_from": begins.isoformat(), "policy": str(state["rate_policy"]),
-        "rounding": str(state["rate_rounding"]), "prices": {meter: state[f"rate_{meter}"].strip() for meter in METERS},
-        "note": state["rate_note"].strip()}))[0]
-
-
-def paste(tier: str) -> None:
-    """Text of a card that fills the form; what is wrong with it is said beside it."""
-    with st.popover("Paste", icon=":material/content_paste:"):
-        text = st.text_area("A card as YAML or JSON", key="rate_paste", height=220)
-        st.button("Fill the form", key="rate_fill", on_click=_fill_from, args=(text, tier))
-        if refusal := st.session_state.pop("rate_paste_refusal", ""):
-            st.error(plain(refusal), icon=":material/error:")
-
-
-def _fill_from(text: str, tier: str) -> None:
-    try:
-        card = cards_from_text(st.session_state.get("rate_paste", text))[0]
-        if card.tier != tier:
-            raise RateError(f"It is a card of tier {card.tier}, this one is of {tier}.")
-    except DomainError as refusal:
-        st.session_state["rate_paste_refusal"] = refusal.sentence
-    else:
-        fill_form(card, card.valid_from)
-
-
-@st.cache_data(ttl=300, max_entries=16, show_spinner=False)
-def _usage(tier: str, currency: str, person: str, role: str) -> tuple[datetime, pl.DataFrame]:
-    """The tier's last 90 days, kept five minutes for the person who types prices."""
-    return reads_operations.usage_of_tier(tier, currency)
-
-
-def what_if(card: RateCard, by: Person) -> WhatIf | None:
-    """What the tier's last 90 days would have cost by `card`; None when the tier used nothing."""
-    since, usage = _usage(card.tier, card.currency, by.name, by.role.value)
-    return None if usage.is_empty() else reads_operations.what_if(card, since, usage)
-
-
-def show_what_if(found: WhatIf, currency: str) -> None:
-    """Sums before and after, and whom the difference falls on."""
-    before, after = found.before_micro, found.after_micro
-    tables.kpi_row([
-        tables.Kpi("Last 90 days, as charged", money(before), count(len(found.jobs), "job")),
-        tables.Kpi("By the new card", money(after), currency),
-        tables.Kpi("Difference", signed(after - before), percent(before, after)),
-        tables.Kpi("Payers it falls on", f"{found.touched('payer')} of {found.jobs['payer'].n_unique()}",
-                   f"in {count(found.touched('account'), 'account')}"),
-    ])
-    left, right = st.columns([1.9, 1])
-    with left, tables.card("Who pays the difference", f"{currency}, 90 days"):
-        by = st.segmented_control("By", ["payer", "account", "partition"], default="payer", required=True, key="what_if_by",
-                                  format_func=lambda word: f"By {word}", label_visibility="collapsed")
-        rows = found.by(by or "payer")
-        tables.table(
-            rows.select(pl.col(by or "payer").alias("name"), "jobs", before=pl.col("before_micro") / 1e6,
-                        after=pl.col("after_micro") / 1e6, difference=pl.col("difference_micro") / 1e6),
-            {"name": tables.text_column((by or "payer").capitalize(), 170), "jobs": tables.number_column("Jobs", 70),
-             "before": tables.money_column("As charged", 118), "after": tables.money_column("New card", 118),
-             "difference": tables.money_column("Difference", 118)}, key=f"what_if_{by}", alt="Cost before and after",
-            height=9 * tables.ROW_HEIGHT)
-    with right, tables.card("By meter", currency):
-        rows = [(METER_NAMES.get(meter, "Rounding"), was / 1e6, now / 1e6) for meter, was, now in found.by_meter()]
-        tables.table(pl.DataFrame(rows, orient="row", schema={"meter": pl.String, "was": pl.Float64, "now": pl.Float64}),
-                     {"meter": tables.text_column("Meter", 84), "was": tables.money_column("As charged", 104),
-                      "now": tables.money_column("New card", 104)}, key="what_if_meters", alt="Cost by meter before and after")
-
-
-def signed(micro: int) -> str:
-    """`+12.00`, `−12.00`, `0.00`."""
-    return ("+" if micro > 0 else "") + money(micro)
-
-
-def percent(before: int, after: int) -> str:
-    """The change as a whole percent; nothing when there was nothing before."""
-    if not before:
-        return ""
-    change = round(100 * (after - before) / before)
-    return f"{'+' if change > 0 else '−' if change < 0 else ''}{abs(change)}%"
-
-
-@st.dialog("Publish this card?", icon=":material/sell:")
-def ask_publish(card: RateCard, book: RateBook, found: WhatIf | None) -> None:
-    """Say who is hit, then publish; a refusal is answered here."""
-    by = access.me()
-    try:
-        name = next_version(card, book.cards).name
-    except RateError as refusal:
-        st.error(f"{plain(refusal.sentence)} Nothing was changed.", icon=":material/error:")
-        return
-    hit = count(book.payers.get(card.tier, 0), "payer")
-    st.markdown(f"**{name}** prices every job of tier **{card.tier}** ({hit}) that ends from"
-                f" **{moment(card.valid_from, book.now)}** on.")
-    if card.valid_from <= book.now:
-        st.markdown(":orange[:material/history: That is in the past: unbilled jobs that ended since are priced anew.]")
-    if found:
-        st.markdown(f"The last 90 days would have cost **{signed(found.after_micro - found.before_micro)} {card.currency}** "
-                    f"({percent(found.before_micro, found.after_micro) or 'no change'}).")
-    st.markdown(":gray[Receipts keep the prices they were made with. A published card is never edited; a newer one replaces it.]")
-    reason = _reason(card, f"Publish {name}")
-    if reason:
-        why = replace(card, note=reason)
-        if actions.act(lambda tx: publish_cards(tx, [why], by), "publish", done=f"{name} is published.").ok:
-            clear_form()
-            st.query_params.clear()
-            st.rerun()
-
-
-def _reason(card: RateCard, verb: str) -> str | None:
-    """Why the card is published: what the form says, else asked for here."""
-    if card.note:
-        return card.note if yes_form("publish", verb, "Keep editing") else None
-    return reason_form("publish", verb, "Keep editing", "Why (stands in the rate book)")
+def in_words(card: RateCard) -> None:
+    """Every price, factor and rule of a card."""
+    found = rate_words.rows(card)
+    decimals = max(len(exact_text(micro).partition(".")[2]) for row in found for micro in (row.price_micro, row.once_micro))
+    once = {"once": tables.money_column("Once", 76, decimals)} if any(row.once_micro for row in found) else {}
+    tables.table(
+        pl.DataFrame({
+            "meter": [row.meter for row in found], "part": [row.part for row in found],
+            "price": [row.price_micro / 1e6 for row in found], "unit": [row.unit for row in found],
+            "once": [row.once_micro / 1e6 if row.once_micro else None for row in found]}, schema_overrides={"once": pl.Float64()}),
+        {"meter": tables.text_column("Meter", 104), "part": tables.text_column("Of what is used", 156),
+         "price": tables.money_column(card.currency, 82, decimals), "unit": tables.text_column("", 150), **once},
+        key=f"prices_{card.name}", alt="Prices of this card")
+    if card.modifiers:
+        st.markdown("**Factors on time**, one after the other")
+        tables.rows_of([(plain(label), when) for label, when in map(rate_words.modifier, card.modifiers)])
+    tables.rows_of(rate_words.rest(card))

@@ -16,8 +16,10 @@ from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Publi
 from data.postgres.store import PostgresTransaction
 from engine.audit import AuditEntry, Verification, verify
 from engine.rate_frames import always
+from engine.rate_reading import read_drafts
 from engine.rates import Policy, RateCard
 from engine.rating import rate
+from engine.services.rates import check_cards
 
 WEEK = timedelta(days=7)
 WHAT_IF = timedelta(days=90)
@@ -77,38 +79,44 @@ class RateBook:
     payers: Mapping[str, int]
 
     @property
-    def tiers(self) -> list[str]:
-        """Tiers that have a card, in the order they were first priced."""
-        return list(dict.fromkeys(card.tier for card in self.cards))
+    def lines(self) -> list[str]:
+        """Tiers that have a card, in the order they were first priced, then projects (`project:ACCOUNT`)."""
+        return list(dict.fromkeys(card.line for card in self.cards))
 
-    def of(self, tier: str) -> list[RateCard]:
-        """A tier's cards, newest first."""
-        return sorted((card for card in self.cards if card.tier == tier), key=lambda card: -card.version)
+    def of(self, line: str) -> list[RateCard]:
+        """A line's cards, newest first."""
+        return sorted((card for card in self.cards if card.line == line), key=lambda card: -card.version)
 
-    def valid(self, tier: str) -> RateCard | None:
-        """The card that prices what ends now."""
-        begun = [card for card in self.of(tier) if card.valid_from <= self.now]
+    def valid(self, line: str) -> RateCard | None:
+        """The card that prices what ends now: the one that began last, whenever it was published."""
+        begun = [card for card in self.of(line) if card.valid_from <= self.now]
         return max(begun, key=lambda card: (card.valid_from, card.version), default=None)
 
-    def coming(self, tier: str) -> RateCard | None:
+    def coming(self, line: str) -> RateCard | None:
         """The next card to take over."""
-        return min((card for card in self.of(tier) if card.valid_from > self.now), key=lambda card: card.valid_from, default=None)
+        return min((card for card in self.of(line) if card.valid_from > self.now), key=lambda card: card.valid_from, default=None)
 
     def valid_to(self, card: RateCard) -> datetime | None:
         """When the next card takes over from it."""
-        return min((other.valid_from for other in self.of(card.tier) if other.valid_from > card.valid_from), default=None)
+        return min((other.valid_from for other in self.of(card.line) if other.valid_from > card.valid_from), default=None)
 
     def state(self, card: RateCard) -> str:
         """`active`, `scheduled` or `expired`."""
         if card.valid_from > self.now:
             return "scheduled"
-        return "active" if card == self.valid(card.tier) else "expired"
+        return "active" if card == self.valid(card.line) else "expired"
 
 
 def rate_book() -> RateBook:
     """Every published card."""
     return store().read(lambda tx: RateBook(tx.now, tx.rates.book(), tx.operations_reads.published(),
                                             tx.finance_reads.tier_sizes()))
+
+
+def checked_cards(text: str) -> list[RateCard]:
+    """The cards of a text with the versions publishing would give them, or its refusal; nothing is written."""
+    drafts = read_drafts(text)
+    return store().read(lambda tx: check_cards(tx, drafts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,24 +69,24 @@ def _draft(place: Place) -> Draft:
     given = place.mapping((*CARD_KEYS, *SHOWN_KEYS), NEEDED)
     if ("tier" in given) == ("project" in given):
         place.refuse("a card is either of a 'tier' or of a 'project'.")
-    prices = _prices(given["prices"])
+    prices, zone = _prices(given["prices"]), _zone(given["time_zone"]) if "time_zone" in given else ZoneInfo("UTC")
     policy = _word(Policy, given["policy"])
     if policy is Policy.BILLING_TRES and not any(price.meter == Meter.BILLING for price in prices):
         given["prices"].refuse("the policy billing_tres charges the meter billing, which has no price here.")
     card = RateCard(
         tier=_tier(given["tier"]) if "tier" in given else "", project=_project(given["project"]) if "project" in given else "",
-        version=0, currency=_currency(given["currency"]), valid_from=_instant(given["valid_from"]), policy=policy,
+        version=0, currency=_currency(given["currency"]), valid_from=_instant(given["valid_from"], zone), policy=policy,
         rounding=_word(Rounding, given["rounding"]), prices=prices,
-        modifiers=_modifiers(given["modifiers"]) if "modifiers" in given else (),
+        modifiers=_modifiers(given["modifiers"], zone) if "modifiers" in given else (),
         commitment_micro=_amount(given["commitment"]) if "commitment" in given else 0,
-        time_zone=_zone(given["time_zone"]) if "time_zone" in given else "UTC", note=_note(given["note"]) if "note" in given else "")
-    return Draft(card, place.line, lines_of(given), _valid_to(given, card))
+        time_zone=zone.key, note=_note(given["note"]) if "note" in given else "")
+    return Draft(card, place.line, lines_of(given), _valid_to(given, card, zone))
 
 
-def _valid_to(given: Mapping[str, Place], card: RateCard) -> datetime | None:
+def _valid_to(given: Mapping[str, Place], card: RateCard, zone: ZoneInfo) -> datetime | None:
     if "valid_to" not in given:
         return None
-    end = _instant(given["valid_to"])
+    end = _instant(given["valid_to"], zone)
     if end <= card.valid_from:
         given["valid_to"].refuse("it is not after valid_from.")
     return end
@@ -194,17 +194,17 @@ def _amount(place: Place) -> int:
     return micro
 
 
-def _modifiers(place: Place) -> tuple[Modifier, ...]:
+def _modifiers(place: Place, zone: ZoneInfo) -> tuple[Modifier, ...]:
     modifiers: list[Modifier] = []
     for one in place.items():
-        modifier = _modifier(one)
+        modifier = _modifier(one, zone)
         if modifier.name in {other.name for other in modifiers}:
             one.refuse(f"two modifiers are named {modifier.name!r}.")
         modifiers.append(modifier)
     return tuple(modifiers)
 
 
-def _modifier(place: Place) -> Modifier:
+def _modifier(place: Place, zone: ZoneInfo) -> Modifier:
     given = place.mapping(MODIFIER_KEYS, ("name", "factor"))
     name = given["name"].text()
     if not re.fullmatch(r"\w[\w .()%+-]{0,63}", name):
@@ -212,7 +212,7 @@ def _modifier(place: Place) -> Modifier:
     return Modifier(
         name, _factor(given["factor"]), _hours(given["hours"]) if "hours" in given else None,
         frozenset(_distinct(given["days"], _weekday)) if "days" in given else frozenset(),
-        tuple(_distinct(given["dates"], _date)) if "dates" in given else (), _spans(given["spans"]) if "spans" in given else ())
+        tuple(_distinct(given["dates"], _date)) if "dates" in given else (), _spans(given["spans"], zone) if "spans" in given else ())
 
 
 def _factor(place: Place) -> int:
@@ -267,10 +267,10 @@ def _distinct(place: Place, read: Callable[[Place], T]) -> list[T]:
     return found
 
 
-def _spans(place: Place) -> tuple[tuple[datetime, datetime], ...]:
+def _spans(place: Place, zone: ZoneInfo) -> tuple[tuple[datetime, datetime], ...]:
     spans: list[tuple[datetime, datetime]] = []
     for one in place.items():
-        span = _span(one)
+        span = _span(one, zone)
         if spans and span[0] < spans[-1][1]:
             one.refuse(f"{one.text()!r} begins before the span above it ends: spans ascend and do not overlap.")
         spans.append(span)
@@ -279,10 +279,10 @@ def _spans(place: Place) -> tuple[tuple[datetime, datetime], ...]:
     return tuple(spans)
 
 
-def _span(place: Place) -> tuple[datetime, datetime]:
+def _span(place: Place, zone: ZoneInfo) -> tuple[datetime, datetime]:
     first, _, last = place.text().partition("/")
     try:
-        start, end = (_aware(datetime.fromisoformat(text.strip())) for text in (first, last))
+        start, end = (_aware(datetime.fromisoformat(text.strip()), zone) for text in (first, last))
     except (ValueError, OverflowError):
         place.refuse(f"{place.text()!r} is not a span such as 2026-11-01T10:00:00Z/2026-11-01T12:00:00Z.")
     if any(instant.microsecond or int(instant.timestamp()) % QUARTER for instant in (start, end)):
@@ -312,9 +312,9 @@ def _currency(place: Place) -> str:
     return place.text()
 
 
-def _instant(place: Place) -> datetime:
+def _instant(place: Place, zone: ZoneInfo) -> datetime:
     try:
-        instant = _aware(datetime.fromisoformat(place.text()))
+        instant = _aware(datetime.fromisoformat(place.text()), zone)
     except (ValueError, OverflowError):
         place.refuse(f"{place.key} {place.text()!r} is not a time such as 2026-10-01T00:00:00Z.")
     if instant.microsecond:
@@ -322,13 +322,14 @@ def _instant(place: Place) -> datetime:
     return instant
 
 
-def _aware(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+def _aware(instant: datetime, zone: ZoneInfo) -> datetime:
+    """An instant without an offset is one of the card's own time zone."""
+    return instant.replace(tzinfo=instant.tzinfo or zone).astimezone(UTC)
 
 
-def _zone(place: Place) -> str:
+def _zone(place: Place) -> ZoneInfo:
     try:
-        return ZoneInfo(place.text()).key
+        return ZoneInfo(place.text())
     except (ZoneInfoNotFoundError, ValueError, OSError):
         place.refuse(f"{place.text()!r} is no time zone; they are named as in Asia/Bangkok.")
 

@@ -219,6 +219,11 @@ def test_cards_of_one_line_neither_overlap_nor_leave_a_gap(first: str, second: s
     assert len(cards_from_text(card("valid_from: 2026-10-01\n  valid_to: 2026-11-01") + card("valid_from: 2026-11-01"))) == 2
 
 
+def test_a_time_without_an_offset_is_one_of_the_cards_own_zone() -> None:
+    [card] = cards_from_text(CARD.replace("2026-10-01T00:00:00+07:00", "2026-10-01\ntime_zone: Asia/Bangkok"))
+    assert card.valid_from == datetime(2026, 9, 30, 17, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "- 3", "cards: 3", "3", "a: 1\n---\nb: 2", "[" * 5000, "\0", "cards: []\nmore: 1"])
 def test_what_holds_no_card_is_refused(text: str) -> None:
     with pytest.raises(RateError):

@@ -89,7 +89,7 @@ def test_the_book_on_the_command_line(corehours: Corehours, tmp_path: Path) -> N
     assert done.returncode == 0 and done.stdout.startswith("# gov-v2\n- tier: gov\n"), done.stderr
     shown = corehours("rates", "show", "--yaml", "--project", "ai-lab").stdout
     assert cards_from_text(shown) == cards_from_text(TWO)[1:]
-    moments = ("2026-11-30T23:59:59Z", "2026-12-01T00:00:00Z")
+    moments = ("2026-11-30T16:59:59Z", "2026-12-01T00:00:00Z")
     at = [json.loads(corehours("rates", "show", "--json", "--at", moment).stdout) for moment in moments]
     assert [[card["name"] for card in cards] for cards in at] == [
         ["gov-v1", "mu-v1", "private-v1"], ["gov-v2", "mu-v1", "private-v1", "project:ai-lab-v1"]]
