@@ -98,14 +98,14 @@ def in_words(card: RateCard) -> None:
     """Every price, factor and rule of a card."""
     found = rate_words.rows(card)
     decimals = max(len(exact_text(micro).partition(".")[2]) for row in found for micro in (row.price_micro, row.once_micro))
-    once = {"once": tables.money_column("Once", 76, decimals)} if any(row.once_micro for row in found) else {}
+    once = {"once": tables.money_column("once", 66, decimals)} if any(row.once_micro for row in found) else {}
     tables.table(
         pl.DataFrame({
             "meter": [row.meter for row in found], "part": [row.part for row in found],
             "price": [row.price_micro / 1e6 for row in found], "unit": [row.unit for row in found],
             "once": [row.once_micro / 1e6 if row.once_micro else None for row in found]}, schema_overrides={"once": pl.Float64()}),
-        {"meter": tables.text_column("Meter", 104), "part": tables.text_column("Of what is used", 156),
-         "price": tables.money_column(card.currency, 82, decimals), "unit": tables.text_column("", 150), **once},
+        {"meter": tables.text_column("Meter", 92), "part": tables.text_column("Of a month's use", 140),
+         "price": tables.money_column(card.currency, 80, decimals), "unit": tables.text_column("", 142), **once},
         key=f"prices_{card.name}", alt="Prices of this card")
     if card.modifiers:
         st.markdown("**Factors on time**, one after the other")

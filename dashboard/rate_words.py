@@ -68,7 +68,7 @@ def _price_rows(price: Price) -> list[Row]:
     unit = Meter(price.meter).unit
     if price.package:
         what = f"{price.package:,} {units(price.meter)}"
-        return [Row(meter_name(price), "whole packages of the month", price.steps[0].micro_per_unit, f"per {what}")]
+        return [Row(meter_name(price), "in whole packages", price.steps[0].micro_per_unit, f"per {what}")]
     found = []
     for number, step in enumerate(price.steps):
         later = price.steps[number + 1].above if number + 1 < len(price.steps) else None
@@ -79,7 +79,7 @@ def _price_rows(price: Price) -> list[Row]:
 
 def _part(above: int, below: int | None) -> str:
     if not above:
-        return "all" if below is None else f"the month's first {below:,}"
+        return "all" if below is None else f"the first {below:,}"
     return f"above {above:,}" if below is None else f"above {above:,}, up to {below:,}"
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from difflib import unified_diff
 from itertools import groupby
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import yaml
 
@@ -29,12 +30,12 @@ def card_facts(card: RateCard) -> dict[str, Any]:
     """The card as plain words, lists and mappings: what JSON shows, what the audit chain keeps, and what reads back."""
     whose = {"tier": card.tier} if card.tier else {"project": card.project}
     facts = {"name": card.name, **whose, "version": card.version, "currency": card.currency,
-             "valid_from": _instant_text(card.valid_from), "policy": str(card.policy), "rounding": str(card.rounding)}
+             "valid_from": _instant_text(card.valid_from, card.time_zone), "policy": str(card.policy), "rounding": str(card.rounding)}
     if card.time_zone != "UTC":
         facts["time_zone"] = card.time_zone
     facts["prices"] = _prices_facts(card.prices)
     if card.modifiers:
-        facts["modifiers"] = [_modifier_facts(one) for one in card.modifiers]
+        facts["modifiers"] = [_modifier_facts(one, card.time_zone) for one in card.modifiers]
     if card.commitment_micro:
         facts["commitment"] = amount(card.commitment_micro)
     return {**facts, "note": card.note}
@@ -65,7 +66,7 @@ def _price_facts(price: Price) -> Any:
                        **({"flat": amount(step.flat_micro)} if step.flat_micro else {})} for step in steps]}
 
 
-def _modifier_facts(one: Modifier) -> dict[str, Any]:
+def _modifier_facts(one: Modifier, zone: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": one.name}
     if one.hours:
         facts["hours"] = hours_text(one.hours)
@@ -74,7 +75,7 @@ def _modifier_facts(one: Modifier) -> dict[str, Any]:
     if one.dates:
         facts["dates"] = [day.isoformat() for day in one.dates]
     if one.spans:
-        facts["spans"] = [f"{_instant_text(start)}/{_instant_text(end)}" for start, end in one.spans]
+        facts["spans"] = [f"{_instant_text(start, zone)}/{_instant_text(end, zone)}" for start, end in one.spans]
     return {**facts, "factor": factor_text(one.factor_ppm)}
 
 
@@ -162,5 +163,6 @@ def modifiers_of(kept: Mapping[str, Any]) -> tuple[Modifier, ...]:
         for one in kept["modifiers"])
 
 
-def _instant_text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _instant_text(instant: datetime, zone: str = "UTC") -> str:
+    """With the offset of `zone`, so that a card's own midnights are seen to be some; UTC is `Z`."""
+    return instant.astimezone(UTC if zone == "UTC" else ZoneInfo(zone)).isoformat().replace("+00:00", "Z")

@@ -28,7 +28,7 @@ FULL = """\
 # gov-v3
 tier: gov
 currency: THB
-valid_from: 2026-10-01T00:00:00Z
+valid_from: 2026-10-01T00:00:00+07:00
 policy: used
 rounding: per_job_minor
 time_zone: Asia/Bangkok
@@ -47,7 +47,7 @@ modifiers:
   - {name: peak, hours: 18:00-23:00, factor: 1.2}
   - {name: weekend, days: [sat, sun], factor: 1.1}
   - {name: new year, dates: [2026-12-31, 2027-01-01], factor: 0.5}
-  - {name: busy, spans: [2026-11-01T10:00:00Z/2026-11-01T12:00:00Z], factor: 1.3}
+  - {name: busy, spans: [2026-11-01T10:00:00+07:00/2026-11-01T12:00:00+07:00], factor: 1.3}
 commitment: 500.00
 note: Council decision 12/2026
 """
