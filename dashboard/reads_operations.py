@@ -84,8 +84,8 @@ class RateBook:
         return list(dict.fromkeys(card.line for card in self.cards))
 
     def of(self, line: str) -> list[RateCard]:
-        """A line's cards, newest first."""
-        return sorted((card for card in self.cards if card.line == line), key=lambda card: -card.version)
+        """A line's cards, the one that begins last first; of those that begin at once, the one published last."""
+        return sorted((card for card in self.cards if card.line == line), key=lambda card: (card.valid_from, card.version), reverse=True)
 
     def valid(self, line: str) -> RateCard | None:
         """The card that prices what ends now: the one that began last, whenever it was published."""

@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 import polars as pl
 import streamlit as st
 
-from dashboard import access, actions, charts, exports, rate_parts, reads_what_if, tables, words
+from dashboard import access, actions, charts, exports, rate_words, reads_what_if, tables, words
 from dashboard.confirm import reason_form
-from dashboard.rate_parts import percent, signed
+from dashboard.rate_drafts import percent, signed
 from dashboard.reads_operations import RateBook
 from dashboard.reads_what_if import Answer
 from dashboard.words import METER_NAMES, count, money, plain
@@ -32,7 +32,7 @@ RANKED = 9
 
 def choices(book: RateBook) -> list[RateCard]:
     """Published cards to start from: those valid now first, then the others, newest first."""
-    now = [card for tier in book.tiers if (card := book.valid(tier))]
+    now = [card for line in book.lines if (card := book.valid(line))]
     return [*now, *(card for card in sorted(book.cards, key=lambda card: card.valid_from, reverse=True) if card not in now)]
 
 
@@ -67,7 +67,7 @@ def draft(start: RateCard, mode: str) -> str:
         for column, meter in zip(columns, METERS, strict=False)}
     policy = columns[3].selectbox(
         "Which quantity is billed", list(Policy), list(Policy).index(start.policy), key=f"what_if_policy_{start.name}",
-        format_func=lambda word: rate_parts.POLICY_WORDS.get(word, str(word)))
+        format_func=lambda word: rate_words.POLICY_WORDS.get(word, str(word)))
     try:
         prices = {meter: parse_micro(text.strip()) for meter, text in typed.items() if _simple(start, meter) and start.price(meter)}
         added = {meter: micro for meter, text in typed.items() if not start.price(meter) and (micro := parse_micro(text.strip()))}
