@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from math import prod
 
 import polars as pl
 
@@ -45,10 +44,20 @@ def calendar_table(calendars: Iterable[Calendar], first: int, last: int) -> pl.D
     return pl.concat([pl.DataFrame(schema=CALENDAR_SCHEMA), *tables])
 
 
+def largest_ppm(modifiers: Iterable[Modifier]) -> int:
+    """The most that modifiers can multiply to, if all that raise a price held at once; more than LARGEST is a RateError."""
+    raising = [one for one in modifiers if one.factor_ppm > ONE]
+    largest = reduce(lambda product, one: product * one.factor_ppm // ONE, raising, ONE)
+    if largest > LARGEST:
+        raise RateError(f"The modifiers {', '.join(one.name for one in raising)} may multiply to more than {LARGEST // ONE}.")
+    return largest
+
+
 def _slots(calendar: Calendar, first: int, last: int) -> pl.DataFrame:
     zoned = pl.from_epoch(pl.col("slot_key") * SLOT, "s").dt.replace_time_zone("UTC").dt.convert_time_zone(calendar.time_zone)
     local = pl.select(slot_key=pl.int_range(first, last + 1, dtype=pl.Int64)).with_columns(local=zoned)
     _on_the_grid(local, calendar.time_zone)
+    largest_ppm(calendar.modifiers)
     weighed = local.with_columns(ppm=_ppm(calendar.modifiers), month=_month(pl.col("local")))
     return weighed.with_columns(weight=(pl.col("ppm") * SLOT).cum_sum() - pl.col("ppm") * SLOT).select(*CALENDAR_SCHEMA)
 
@@ -65,10 +74,6 @@ def _month(local: pl.Expr) -> pl.Expr:
 
 def _ppm(modifiers: tuple[Modifier, ...]) -> pl.Expr:
     """All factors that hold, multiplied in their order, each product cut to a whole part per million."""
-    largest = prod(max(one.factor_ppm, ONE) for one in modifiers)
-    if largest > LARGEST * ONE ** (len(modifiers) - 1):
-        raise RateError(f"The modifiers {', '.join(one.name for one in modifiers)} may multiply to more than {LARGEST // ONE}.")
-
     def times(product: pl.Expr, one: Modifier) -> pl.Expr:
         return pl.when(_holds(one)).then(product * one.factor_ppm // ONE).otherwise(product)
     return reduce(times, modifiers, pl.lit(ONE, pl.Int64))

@@ -12,7 +12,7 @@ from operator import add
 import narwhals as nw
 import polars as pl
 
-from engine.calendars import LARGEST
+from engine.calendars import largest_ppm
 from engine.errors import MoneyError, RateError
 from engine.exact import Arithmetic
 from engine.meters import Meter
@@ -92,7 +92,8 @@ def _fitting(rows: pl.DataFrame, book: Book) -> None:
     dearest = max([step.micro_per_unit + step.flat_micro for price in prices for step in price.steps], default=1)
     largest_unit = max(Meter(meter).unit_size for meter in METERED)
     seconds = (pl.col("end_at") - pl.col("start_at")).clip(1).cast(pl.Float64)
-    largest = (pl.col("quantity").cast(pl.Float64) + largest_unit) * 4 * max(1, dearest) * seconds * LARGEST
+    factor = max(largest_ppm(calendar.modifiers) for calendar in book.calendars)
+    largest = (pl.col("quantity").cast(pl.Float64) + largest_unit) * 4 * max(1, dearest) * seconds * factor
     if rows.select(largest.max()).item() > MOST:
         raise MoneyError(_too_large(rows.sort(largest)))
 

@@ -11,7 +11,7 @@ from operator import add
 
 import polars as pl
 
-from engine.calendars import LARGEST, ONE
+from engine.calendars import largest_ppm
 from engine.errors import MoneyError
 from engine.exact import Arithmetic
 from engine.meters import Meter
@@ -47,8 +47,8 @@ def largest(book: Book, tables: Mapping[str, pl.DataFrame]) -> pl.Expr:
     exact = reduce(add, (quantity * unit + once for quantity, (unit, once) in (
         (quantity, _dearest(book, meter)) for meter, quantity in quantities.items())))
     seconds = (pl.col("end_at") - pl.min_horizontal("start_at", "end_at")).cast(pl.Float64).fill_null(0) + 1 if book.calendars else 1
-    factor, one = (LARGEST, ONE) if book.calendars else (1, 1)
-    return (exact * factor + max(book.roundings, default=1) * WHOLE * one) * 2 * seconds
+    factor = max((largest_ppm(calendar.modifiers) for calendar in book.calendars), default=1)
+    return (exact * factor + max(book.roundings, default=1) * WHOLE * factor) * 2 * seconds
 
 
 def _dearest(book: Book, meter: str) -> tuple[float, float]:
