@@ -14,7 +14,7 @@ from commands.output import table
 from engine.explain import decimal
 from engine.money import amount_text, exact_text
 from engine.policy import OPERATOR
-from engine.quotes import Quote, Step, asked_words, quantity_text, time_words
+from engine.quotes import Quote, Step, asked_words, quantity_text, time_lines
 from engine.sbatch import MOST_BYTES, BadRequest, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing, Quoted, make_quote
 
@@ -82,8 +82,8 @@ def as_json(made: Quoted) -> dict[str, object]:
         "rounding": str(quote.card.rounding), "total_micro": quote.total_micro, "at_most": True,
         "start": _utc(quote.start), "end": _utc(quote.end), "request": _request(quote.request),
         "steps": [_step(step) for step in quote.steps], "time_factor": quote.factor,
-        "modifiers": [{"name": one.modifier.name, "factor": decimal(one.modifier.factor_ppm, 10**6), "seconds": one.seconds}
-                      for one in quote.holds],
+        "times": [{"modifiers": list(part.modifiers), "factor": decimal(part.factor_ppm, 10**6), "seconds": part.seconds}
+                  for part in quote.times],
         "alternatives": [{"what": one.what, "kind": one.kind, "total_micro": one.total_micro, "saves_micro": one.saves_micro,
                           "start": _utc(one.start), "request": _request(one.request)} for one in quote.alternatives],
         "owing": owing and {"payer": owing.payer, "open_receipts_micro": owing.open_receipts, "unbilled_micro": owing.unbilled,
@@ -118,7 +118,7 @@ def as_text(made: Quoted, payer: str, zone: ZoneInfo) -> str:
              f"Tier {quote.tier}{f' of {payer}' if payer else ''}, card {quote.card.name}, policy {quote.card.policy}",
              "", table(["Meter", "Quantity", "Price", "Time", f"Cost, {currency}"], rows, right=(1, 2, 3, 4)),
              *(f"{step.what}: {step.detail}." for step in quote.steps if step.detail),
-             *([f"Time factor: {time_words(quote)}."] if quote.holds else [])]
+             *(f"{line}." for line in time_lines(quote, zone))]
     if quote.alternatives:
         parts += ["", table(["Cheaper", "Start", f"Cost, {currency}", "Saves"], [
             [one.what, _local(one.start, zone), _money(one.total_micro, quote), _money(one.saves_micro, quote)]

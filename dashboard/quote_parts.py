@@ -17,7 +17,7 @@ from dashboard.words import money, plain
 from engine.errors import DomainError
 from engine.explain import ROUNDING_WORDS
 from engine.money import exact_text
-from engine.quotes import Quote, Step, asked_words, time_words
+from engine.quotes import Quote, Step, asked_words, time_lines
 from engine.sbatch import MOST_BYTES, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing
 
@@ -107,7 +107,7 @@ def price(made: Quote) -> None:
                   "unit": tables.text_column("", 90), "price": tables.money_column(f"× {currency} per unit", 116), **factor,
                   "amount": tables.money_column(f"= {currency}", 104, 4)}, key="steps", alt="Quantity, price and amount of each meter")
     said = [f"{plain(step.what)}: {plain(step.detail)}" for step in made.steps if step.detail]
-    said += [f"Time: {plain(time_words(made))}"] if made.holds else []
+    said += [plain(line) for line in time_lines(made, words.zone())]
     said.append(f"Card {plain(made.card.name)} · policy *{made.card.policy}* · rounding *{ROUNDING_WORDS[made.card.rounding]}*")
     st.markdown("  \n".join(tables.small(line) for line in said))
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from engine.calendars import ONE, SLOT, Calendar, calendar_table
 from engine.errors import MoneyError
 from engine.explain import METER_NAMES, SHOWN_STEP, UNIT_SIZE, decimal
+from engine.explain_text import time_words
+from engine.explain_time import TimePart, time_parts
 from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
 from engine.money import INT64_MAX, amount_text, exact_text
 from engine.rate_frames import CARRIED_SCHEMA
-from engine.rates import METER_UNITS, Modifier, Policy, Price, RateCard, Rounding
+from engine.rates import METER_UNITS, Policy, Price, RateCard, Rounding
 from engine.rating import QUANTITIES, rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import memory_text
@@ -48,14 +51,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
-    """A modifier of the card, and for how many seconds of the first task it holds."""
-
-    modifier: Modifier
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class Alternative:
     """Something cheaper: the same job at another `start`, or on other GPUs, or with less memory."""
 
@@ -69,8 +64,8 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The price of a request. The amounts of the steps add up to the total; `factor` is the tasks' average time factor, `holds`
-    what it comes from; `curve` is the total by start, empty where every start costs the same."""
+    """The price of a request. The amounts of the steps add up to the total; `factor` is the tasks' average time factor, `times`
+    what it comes from in the first task; `curve` is the total by start, empty where every start costs the same."""
 
     request: Request
     start: datetime
@@ -79,7 +74,7 @@ class Quote:
     total_micro: int
     steps: tuple[Step, ...]
     factor: str
-    holds: tuple[Holds, ...]
+    times: tuple[TimePart, ...]
     alternatives: tuple[Alternative, ...]
     curve: tuple[tuple[datetime, int], ...]
     notes: tuple[str, ...] = field(default=())
@@ -152,7 +147,7 @@ def quote(asked: Request, start: datetime, prices: Prices) -> Quote:
     factor = _factor(own)
     curve = tuple((way.start, total) for way, total in tried[1 + len(others):])
     return Quote(asked, start, prices.tier, card, totals[0], _steps(own, asked, card, factor, totals[0]), factor,
-                 _holds(card, start, asked.seconds), cheaper, curve if len({micro for _, micro in curve}) > 1 else (),
+                 _times(card, start, asked.seconds), cheaper, curve if len({micro for _, micro in curve}) > 1 else (),
                  (*asked.notes, *_notes(asked, card, cheaper)))
 
 
@@ -314,7 +309,8 @@ def _cheaper(tried: Sequence[tuple[_Way, int]], starts: int, card: RateCard) -> 
 
 def _start_words(card: RateCard, way: _Way) -> str:
     """`another start: off-peak` when that is what makes it cheaper."""
-    names = [one.modifier.name for one in _holds(card, way.start, way.request.seconds) if one.modifier.factor_ppm < ONE]
+    held = {name for part in _times(card, way.start, way.request.seconds) for name in part.modifiers}
+    names = [one.name for one in card.modifiers if one.name in held and one.factor_ppm < ONE]
     return f"another start: {', '.join(names)}" if names else "another start"
 
 
@@ -383,23 +379,16 @@ def _factor(rows: pl.DataFrame) -> str:
     return decimal(weighted, span * ONE)
 
 
-def _holds(card: RateCard, start: datetime, seconds: int) -> tuple[Holds, ...]:
-    """Which modifiers hold in [start, start + seconds), and for how long: a factor 2 alone weighs what it holds twice."""
-    first, last = int(start.timestamp()), int(start.timestamp()) + seconds
-    found = []
-    for modifier in card.modifiers:
-        table = calendar_table([Calendar(card.time_zone, (replace(modifier, factor_ppm=2 * ONE),))], first, last)
-        weights = {key: (weight, ppm) for key, weight, ppm in table.select("slot_key", "weight", "ppm").iter_rows()}
-        ends = [weights[at // SLOT][0] + weights[at // SLOT][1] * (at % SLOT) for at in (first, last)]
-        held = (ends[1] - ends[0]) // ONE - seconds
-        found += [Holds(modifier, held)] if held else []
-    return tuple(found)
+def _times(card: RateCard, start: datetime, seconds: int) -> tuple[TimePart, ...]:
+    begin = int(start.timestamp())
+    return time_parts(card, begin, begin + seconds)
 
 
-def time_words(made: Quote) -> str:
-    """`off-peak × 0.8 for 8 h, weekend × 1.1 for 2 h; on average × 0.9`."""
-    said = ", ".join(f"{one.modifier.name} × {decimal(one.modifier.factor_ppm, ONE)} for {span_words(one.seconds)}" for one in made.holds)
-    return f"{said}; on average × {made.factor}"
+def time_lines(made: Quote, zone: ZoneInfo) -> list[str]:
+    """`Time factor 1.05: peak × 1.2 for 2 h (20 Nov 18:00–20:00); plain × 1 for 2 h (…)`, as an explanation says it."""
+    first = "; ".join(time_words(part, zone) for part in made.times)
+    several = ", of the first task" if made.request.at_once and made.request.at_once < made.request.count else ""
+    return [f"Time factor {made.factor}{several}: {first}"] if made.times else []
 
 
 def _notes(asked: Request, card: RateCard, cheaper: Sequence[Alternative]) -> Iterable[str]:
@@ -417,7 +406,7 @@ def _notes(asked: Request, card: RateCard, cheaper: Sequence[Alternative]) -> It
     if card.commitment_micro:
         yield (f"The card has a minimum of {amount_text(card.commitment_micro, card.currency)} {card.currency} a month; "
                "this job counts towards it.")
-    if any(is_ladder(price) for price in card.prices):
+    if any(is_ladder(price) for price in card.prices if price.meter in RUN_METERS):
         yield "Of this month what has ended so far is counted; what still runs may use up quota before this job does."
     if any(one.kind == "gpu" for one in cheaper):
         yield "Another GPU is priced for the same time; it may need more of it."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError
-from engine.quotes import Prices, Quote, asked_words, quantity_text, quote, time_words, tres_text, used_before
+from engine.quotes import Prices, Quote, asked_words, quantity_text, quote, time_lines, tres_text, used_before
 from engine.rates import DEFAULT_CARDS, Modifier, Policy, Price, RateCard, Rounding, flat_prices, with_prices
 from engine.rates import Step as PriceStep
 from engine.rating import rate
@@ -108,7 +109,9 @@ def test_half_the_memory_is_offered_where_memory_costs_something() -> None:
 def test_time_factors_are_named_with_how_long_they_hold() -> None:
     """Friday 16:00 to 20:00 in Bangkok: an hour off-peak, two of the peak, an hour of neither: 4.2 hours' worth of four."""
     made = quote(replace(GOLDEN, seconds=4 * HOUR), START, Prices("gov", [BY_DAY]))
-    assert time_words(made) == "peak × 1.2 for 2 h, off-peak × 0.8 for 1 h; on average × 1.05"
+    assert time_lines(made, ZoneInfo("Asia/Bangkok")) == [
+        "Time factor 1.05: peak × 1.2 for 2 h (20 Nov 18:00–20:00); plain × 1 for 1 h (20 Nov 17:00–18:00); "
+        "off-peak × 0.8 for 1 h (20 Nov 16:00–17:00)"]
     assert made.total_micro == (16 * 3 + 2 * 10 + 128) * 4_000_000 * 105 // 100
     assert {step.factor for step in made.steps} == {"1.05", ""}
 
