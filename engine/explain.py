@@ -8,7 +8,7 @@ total. Refuses to know where rows come from and in which zone people read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -282,7 +282,7 @@ class Explained:
     @property
     def live(self) -> OnReceipt | None:
         """The receipt that bills it now."""
-        return next((one for one in self.receipts if one.live), None)
+        return main_receipt(self.receipts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,6 +401,12 @@ def disagreement(run: Run, priced: dict[str, object]) -> str:
     apart = [f"{name} is stored as {getattr(run, name)}, the rating function makes {value}"
              for name, value in priced.items() if getattr(run, name) != value]
     return "; ".join(apart)
+
+
+def main_receipt(receipts: Sequence[OnReceipt]) -> OnReceipt | None:
+    """Of the receipts a run stands on the live one with its usage; the others hold adjustments."""
+    live = [one for one in receipts if one.live]
+    return next((one for one in live if one.kind == "usage"), live[0] if live else None)
 
 
 def billing_state(ended: bool, started: bool, cost_micro: int, billed_micro: int | None) -> str:

@@ -7,27 +7,29 @@ import re
 from collections.abc import Sequence
 
 from engine.charge_parts import Kind
-from engine.explain import Because, Brought, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Run
+from engine.explain import Because, Brought, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Revision, Run, main_receipt
 from engine.money import amount_text
 
 
-def reasons(run: Run, explanation: Explanation, receipts: Sequence[OnReceipt]) -> tuple[Because, ...]:
+def reasons(run: Run, explanation: Explanation, receipts: Sequence[OnReceipt], revisions: Sequence[Revision] = ()) -> tuple[Because, ...]:
     """Why this run is charged or not: what bills it, then why it costs nothing where it does. The first one decides."""
     if not run.ended:
         return (Because(Reason.RUNNING, "It is still running: it is priced when it ends.") if run.start_at else
                 Because(Reason.PENDING, "It waits for its turn: what has not started has used nothing."),)
     nothing = _costs_nothing(run, explanation) if run.cost_micro == 0 else None
-    billed = _billed(run, receipts)
+    billed = _billed(run, receipts, revisions)
     if nothing is None:
         return (billed,)
     return (nothing,) if billed.reason is Reason.UNBILLED else (billed, nothing)
 
 
-def _billed(run: Run, receipts: Sequence[OnReceipt]) -> Because:
-    live = next((one for one in receipts if one.live), None)
+def _billed(run: Run, receipts: Sequence[OnReceipt], revisions: Sequence[Revision]) -> Because:
+    live = [one for one in receipts if one.live]
     if live and run.billed_micro is not None:
         owed = run.cost_micro - run.billed_micro
-        return Because(Reason.CORRECTED, f"{_on(live)} {_since(run, live, owed)}") if owed else Because(Reason.ON_RECEIPT, _on(live))
+        if not owed:
+            return Because(Reason.ON_RECEIPT, _on(live))
+        return Because(Reason.CORRECTED, f"{_on(live)} {_since(run, max(one.revision for one in live), owed, revisions)}")
     void = next((one for one in receipts if one.status == "void"), None)
     if void:
         return Because(Reason.RECEIPT_VOID, f"It was on receipt {void.number}, which was voided: it is unbilled again, "
@@ -35,12 +37,17 @@ def _billed(run: Run, receipts: Sequence[OnReceipt]) -> Because:
     return Because(Reason.UNBILLED, "It is not billed yet: the next receipt takes it.")
 
 
-def _on(live: OnReceipt) -> str:
-    return f"It is on receipt {live.number} ({live.status})."
+def _on(live: Sequence[OnReceipt]) -> str:
+    """`It is on receipt N (paid), with an adjustment on M (pending).`"""
+    first = main_receipt(live)
+    assert first is not None
+    more = [f"{one.number} ({one.status})" for one in reversed(live) if one is not first]
+    adjusted = f", with {'an adjustment' if len(more) == 1 else 'adjustments'} on {' and '.join(more)}" if more else ""
+    return f"It is on receipt {first.number} ({first.status}){adjusted}."
 
 
-def _since(run: Run, live: OnReceipt, owed: int) -> str:
-    what = "usage was corrected" if run.revision > live.revision else "price was changed"
+def _since(run: Run, billed_revision: int, owed: int, revisions: Sequence[Revision]) -> str:
+    what = "usage was corrected" if any(one.revision >= billed_revision for one in revisions) else "price was changed"
     verb = "adds" if owed > 0 else "takes off"
     return f"Its {what} since: the next receipt {verb} {amount_text(abs(owed), run.currency)} {run.currency}."
 

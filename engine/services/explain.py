@@ -25,7 +25,7 @@ from engine.explain import (
     newest_first,
 )
 from engine.explain_reasons import names_job, raw_id, reasons, unknown
-from engine.ladders import is_ladder
+from engine.months import counting
 from engine.policy import may_see_run
 from engine.ports import Transaction
 from engine.rate_frames import book_of
@@ -76,10 +76,10 @@ def _explained(tx: Transaction, runs: list[Run]) -> list[Explained]:
 
 def _one(tx: Transaction, run: Run, card: RateCard, rated: Row) -> Explained:
     reads, apart = tx.explain_reads, explain(run, card, _weighing(rated))
-    receipts = reads.receipts_of(run.run_key)
+    receipts, revisions = reads.receipts_of(run.run_key), reads.revisions(run.run_key)
     disagrees = disagreement(run, _charge(rated)) or apart.differs
-    return Explained(run, apart, card, reasons(run, apart, receipts), tuple(receipts), reads.brought(run.run_id),
-                     tuple(reads.revisions(run.run_key)), reads.tier_since(run.payer, run.tier), disagrees)
+    return Explained(run, apart, card, reasons(run, apart, receipts, revisions), tuple(receipts), reads.brought(run.run_id),
+                     tuple(revisions), reads.tier_since(run.payer, run.tier), disagrees)
 
 
 def _rated(tx: Transaction, runs: list[Run]) -> dict[str, Row]:
@@ -95,7 +95,7 @@ def _rated(tx: Transaction, runs: list[Run]) -> dict[str, Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Month:
-    """A payer's month [since, until) on the cards of one line, whose prices depend on all that was used in it."""
+    """A payer's month, within [since, until), on the cards of one line, whose prices depend on all that was used in it."""
 
     payer: str
     since: datetime
@@ -105,24 +105,20 @@ class _Month:
 
 def _months(runs: Sequence[Run], book: Sequence[RateCard]) -> list[_Month]:
     """The months that the price of `runs` depends on: none where no card of their line has a ladder."""
-    lines: dict[str, list[RateCard]] = {}
-    for card in book:
-        lines.setdefault(card.line, []).append(card)
-    laddered = {card.name: cards for cards in lines.values() for card in cards
-                if any(is_ladder(price) for one in cards for price in one.prices)}
+    cards = {card.name: card for card in counting(book)}
     found = []
     for run in runs:
-        if run.rate_card in laddered and run.ended and run.end_at:
-            zones = {card.name: ZoneInfo(card.time_zone) for card in laddered[run.rate_card]}
-            since, until = _month_of(run.end_at.astimezone(zones[run.rate_card]))
-            found.append(_Month(run.payer, since, until, tuple(sorted(zones))))
+        if run.rate_card in cards and run.end_at:
+            card = cards[run.rate_card]
+            since, until = _month_of(run.end_at.astimezone(ZoneInfo(card.time_zone)))
+            found.append(_Month(run.payer, since, until, tuple(sorted(one.name for one in cards.values() if one.line == card.line))))
     return list(dict.fromkeys(found))
 
 
 def _month_of(local: datetime) -> tuple[datetime, datetime]:
-    """The first instants of a local month and of the next one."""
+    """From before a local month to after it: other cards of its line may count it in other zones."""
     first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    return first, (first + timedelta(days=32)).replace(day=1)
+    return first - timedelta(days=1), first + timedelta(days=33)
 
 
 def _charge(rated: Row) -> dict[str, object]:

@@ -16,7 +16,7 @@ from engine.services.explain import disagreeing
 from engine.services.rates import publish_cards
 from tests.engine.usage_frames import ENDED, run
 from tests.explain.examples import ask, codes, only, publish
-from tests.flows.examples import broken, keep_runs
+from tests.flows.examples import bill, broken, keep_runs
 
 TRES = "billing=38,cpu=4,gres/gpu:a100=1,gres/gpu=1,mem=16G,node=2"
 NOTHING = {"alloc_gpus": 0, "mem_used_mib_seconds": 0}
@@ -99,6 +99,21 @@ def test_a_free_quota_then_steps(store: Store) -> None:
     assert "Month 2026-09: alice had used 120 core-hours before it on the cards of tier mu" in said(store, third)
     assert as_json(ask(store, "2"))["runs"][0]["charge"]["month"] == {                    # type: ignore[index]
         "month": "2026-09", "payer": "alice", "cards": "mu", "used_before": {"cpu": 60 * 3600}}
+    assert store.read(disagreeing) == [] and broken(store) == []
+
+
+def test_a_late_run_moves_those_after_it_and_both_are_explained(store: Store) -> None:
+    """100 core-hours free. Two runs of 60 are billed 0 and 20; a third that ended before them comes late: they cost 20 and 60
+    then, and the next receipt takes the difference, because their price was changed, not their usage."""
+    publish(store, "cpu: {price: 1, free: 100}, gpu: 0, mem: 0")
+    for number in (2, 3):
+        keep_runs(store, run(number, end_at=ENDED + number, cpu_used_core_seconds=60 * 3600, **NOTHING))
+    receipt = bill(store)
+    keep_runs(store, run(1, end_at=ENDED + 1, cpu_used_core_seconds=60 * 3600, **NOTHING))
+    first, second, third = (only(store, str(number)) for number in range(1, 4))
+    assert (codes(first), [one.run.cost_micro for one in (first, second, third)]) == (["free_quota"], [0, 20_000_000, 60_000_000])
+    assert [because.sentence for because in second.reasons] == [
+        f"It is on receipt {receipt.number} (pending). Its price was changed since: the next receipt adds 20.00 THB."]
     assert store.read(disagreeing) == [] and broken(store) == []
 
 

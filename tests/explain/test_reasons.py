@@ -61,6 +61,8 @@ def test_corrected_after_it_was_billed(store: Store) -> None:
     assert one.brought is not None and (one.run.revision, one.brought.run_id) == (2, before.replaced_by)
     keep_runs(store, run(2))
     second = bill(store)
+    assert only(store).reasons[0].sentence == (
+        f"It is on receipt {receipt.number} (pending), with an adjustment on {second.number} (pending).")
     assert [(each.number, each.kind, each.cost_micro) for each in only(store).receipts] == [
         (second.number, "adjustment", -14_100_000), (receipt.number, "usage", 28_200_000)]
     assert broken(store) == []

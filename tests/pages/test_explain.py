@@ -59,7 +59,7 @@ def test_the_policy_allocated_names_what_was_set_aside() -> None:
     ({}, [], "not billed yet"),
     ({}, [VOID], "which was voided"),
     ({"billed_micro": 60_600_000}, [LIVE, VOID], "on receipt CH-2026-000002 (pending)."),
-    ({"billed_micro": 66_600_000, "revision": 2}, [LIVE], "usage was corrected since: the next receipt takes off 6.00 THB"),
+    ({"billed_micro": 66_600_000, "revision": 2}, [LIVE], "price was changed since: the next receipt takes off 6.00 THB"),
     ({"billed_micro": 60_000_000}, [LIVE], "price was changed since: the next receipt adds 0.60 THB"),
 ])
 def test_why_it_is_charged_or_not(change: dict[str, Any], receipts: list[OnReceipt], words: str) -> None:
