@@ -1,10 +1,17 @@
-"""A lake full of jobs for benchmarks: priced by the rating function, spread over 90 days, in no table of Postgres."""
+"""A lake full of jobs for benchmarks: priced by the rating function, spread over 90 days, in no table of Postgres.
+
+DATABASE_URL and COREHOURS_HOME name the installation; the word is how many jobs.
+"""
 
 from __future__ import annotations
+
+import json
+import sys
 
 import numpy as np
 import polars as pl
 
+from commands.installation import installation
 from data.postgres.store import Store
 from engine.rate_frames import Book, book_of
 from engine.rating import rate
@@ -45,3 +52,9 @@ def _block(start: int, count: int, size: int, book: Book) -> pl.DataFrame:
 
 def _named(word: str, number: pl.Expr | str) -> pl.Expr:
     return pl.format(word + "{}", (pl.col(number) if isinstance(number, str) else number).cast(pl.String).str.zfill(4))
+
+
+if __name__ == "__main__":
+    with installation() as store:
+        fill(store, int(sys.argv[1]))
+        print(json.dumps({"differences": len(store.lake.trouble)}))

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.children import Figures, child, medians, row, same
-from bench.lake_facts import fill
 from commands.installation import installation
 from data.settings import Settings
 
@@ -23,9 +22,9 @@ def bench_what_if(size: int, runs: int, progress: Callable[[str], None]) -> dict
         settings = Settings(home=home / "home", database_url=None)
         with installation(settings=settings) as store:
             progress(f"a lake of {size:,} jobs")
-            fill(store, size)
             facts, url = Path(settings.lake_path) / "main" / "usage_fact", store.engine.url.set(drivername="postgresql")
             place = {"DATABASE_URL": url.render_as_string(hide_password=False), "COREHOURS_HOME": str(settings.home)}
+            child("bench.lake_facts", str(size), **place)      # a process of its own: its memory is not the product's
             told: dict[str, list[Figures]] = {"product": [], "limit": []}
             for number in range(1, runs + 1):
                 progress(f"run {number} of {runs}")
