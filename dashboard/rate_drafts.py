@@ -11,14 +11,15 @@ from datetime import UTC, datetime, time, timedelta
 import polars as pl
 import streamlit as st
 
-from dashboard import access, actions, rate_words, reads_operations, tables, words
+from dashboard import access, actions, rate_words, reads_operations, reads_what_if, tables, words
 from dashboard.confirm import reason_form, yes_form
-from dashboard.reads_operations import RateBook, WhatIf
-from dashboard.words import METER_NAMES, count, moment, money, plain
+from dashboard.reads_operations import RateBook
+from dashboard.words import count, moment, money, plain
 from engine.errors import DomainError, RateError
 from engine.meters import Meter
 from engine.rate_text import amount, card_facts, card_to_text, cards_from_text, cards_to_text, difference
 from engine.rates import Policy, Price, RateCard, Rounding, next_version
+from engine.rerating import Effect
 from engine.services.rates import publish_cards, publish_text
 from engine.users import Person
 
@@ -149,48 +150,35 @@ def download(cards: Sequence[RateCard], name: str) -> None:
                        on_click="ignore", disabled=not cards)
 
 
-@st.cache_data(ttl=300, max_entries=16, show_spinner=False)
-def _usage(tier: str, currency: str, person: str, role: str) -> tuple[datetime, pl.DataFrame]:
-    """The tier's last 90 days, kept five minutes for the person who types prices."""
-    return reads_operations.usage_of_tier(tier, currency)
+def what_if(card: RateCard, by: Person) -> Effect | None:
+    """What the last 90 days would have cost by `card`, from the analytics copy; None when it prices no job of them."""
+    told = reads_what_if.answer(card_to_text(replace(card, version=0)), *reads_what_if.usual_days(datetime.now(UTC)), by)
+    return told.effect if told.effect and told.effect.jobs else None
 
 
-def what_if(card: RateCard, by: Person) -> WhatIf | None:
-    """What the tier's last 90 days would have cost by `card`; None when the tier used nothing, or it is a project's card."""
-    since, usage = _usage(card.tier, card.currency, by.name, by.role.value)
-    return None if usage.is_empty() else reads_operations.what_if(card, since, usage)
-
-
-def show_what_if(found: WhatIf, currency: str) -> None:
+def show_what_if(found: Effect, currency: str) -> None:
     """Sums before and after, and whom the difference falls on."""
-    before, after = found.before_micro, found.after_micro
+    before, after, payers = found.before_micro, found.after_micro, found.by("payer")
+    touched, accounts = (int((rows["difference_micro"] != 0).sum()) for rows in (payers, found.by("account")))
     tables.kpi_row([
-        tables.Kpi("Last 90 days, as charged", money(before), count(len(found.jobs), "job")),
+        tables.Kpi("Last 90 days, as charged", money(before), count(found.jobs, "job")),
         tables.Kpi("By the new card", money(after), currency),
         tables.Kpi("Difference", signed(after - before), percent(before, after)),
-        tables.Kpi("Payers it falls on", f"{found.touched('payer')} of {found.jobs['payer'].n_unique()}",
-                   f"in {count(found.touched('account'), 'account')}"),
+        tables.Kpi("Payers it falls on", f"{touched} of {len(payers)}", f"in {count(accounts, 'account')}"),
     ])
-    left, right = st.columns([1.9, 1])
-    with left, tables.card("Who pays the difference", f"{currency}, 90 days"):
-        by = st.segmented_control("By", ["payer", "account", "partition"], default="payer", required=True, key="what_if_by",
-                                  format_func=lambda word: f"By {word}", label_visibility="collapsed")
-        _by_whom(found.by(by or "payer"), by or "payer")
-    with right, tables.card("By meter", currency):
-        rows = [(METER_NAMES.get(meter, "Rounding"), was / 1e6, now / 1e6) for meter, was, now in found.by_meter()
-                if was or now or meter != "extra"]
-        tables.table(pl.DataFrame(rows, orient="row", schema={"meter": pl.String, "was": pl.Float64, "now": pl.Float64}),
-                     {"meter": tables.text_column("Meter", 84), "was": tables.money_column("As charged", 104),
-                      "now": tables.money_column("New card", 104)}, key="what_if_meters", alt="Cost by meter before and after")
+    with tables.card("Who pays the difference", f"{currency}, 90 days · more on the page What if"):
+        by = st.segmented_control("By", ["payer", "account"], default="payer", required=True, key="what_if_by",
+                                  format_func=lambda word: f"By {word}", label_visibility="collapsed") or "payer"
+        _by_whom(found.by(by), by)
 
 
 def _by_whom(rows: pl.DataFrame, by: str) -> None:
     tables.table(
-        rows.select(pl.col(by).alias("name"), "jobs", before=pl.col("before_micro") / 1e6, after=pl.col("after_micro") / 1e6,
+        rows.select("name", "jobs", before=pl.col("before_micro") / 1e6, after=pl.col("after_micro") / 1e6,
                     difference=pl.col("difference_micro") / 1e6),
-        {"name": tables.text_column(by.capitalize(), 170), "jobs": tables.number_column("Jobs", 70),
-         "before": tables.money_column("As charged", 118), "after": tables.money_column("New card", 118),
-         "difference": tables.money_column("Difference", 118)}, key=f"what_if_{by}", alt="Cost before and after",
+        {"name": tables.text_column(by.capitalize(), 300), "jobs": tables.number_column("Jobs", 90),
+         "before": tables.money_column("As charged", 150), "after": tables.money_column("New card", 150),
+         "difference": tables.money_column("Difference", 150)}, key=f"what_if_{by}", alt="Cost before and after",
         height=9 * tables.ROW_HEIGHT)
 
 
@@ -208,7 +196,7 @@ def percent(before: int, after: int) -> str:
 
 
 @st.dialog("Publish this card?", icon=":material/sell:")
-def ask_publish(card: RateCard, book: RateBook, found: WhatIf | None) -> None:
+def ask_publish(card: RateCard, book: RateBook, found: Effect | None) -> None:
     """Say who is hit, then publish; a refusal is answered here."""
     by = access.me()
     try:

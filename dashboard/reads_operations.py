@@ -15,14 +15,12 @@ from dashboard.connection import store
 from data.postgres.shelves.operations_reads import AuditFilter, AuditLine, Published, RunLine, Someone, Watermark
 from data.postgres.store import PostgresTransaction
 from engine.audit import AuditEntry, Verification, verify
-from engine.rate_frames import always
 from engine.rate_reading import read_drafts
 from engine.rates import Policy, RateCard
 from engine.rating import rate
 from engine.services.rates import check_cards
 
 WEEK = timedelta(days=7)
-WHAT_IF = timedelta(days=90)
 CHARGED = ("cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")
 VERIFIED = "audit.verified"
 
@@ -117,60 +115,6 @@ def checked_cards(text: str) -> list[RateCard]:
     """The cards of a text with the versions publishing would give them, or its refusal; nothing is written."""
     drafts = read_drafts(text)
     return store().read(lambda tx: check_cards(tx, drafts))
-
-
-@dataclass(frozen=True, slots=True)
-class WhatIf:
-    """Ended jobs of one tier priced as they were and by another card: one row a job, `before_micro` and `after_micro`
-    beside payer, account and the meters of both."""
-
-    since: datetime
-    jobs: pl.DataFrame
-
-    @property
-    def before_micro(self) -> int:
-        """What they cost."""
-        return int(self.jobs["before_micro"].sum())
-
-    @property
-    def after_micro(self) -> int:
-        """What they would have cost."""
-        return int(self.jobs["after_micro"].sum())
-
-    def by(self, column: str) -> pl.DataFrame:
-        """Sums by `column` (payer, account, partition), the largest difference first."""
-        sums = self.jobs.group_by(column).agg(pl.len().alias("jobs"), pl.col("before_micro", "after_micro").sum())
-        return sums.with_columns(difference_micro=pl.col("after_micro") - pl.col("before_micro")).sort(
-            pl.col("difference_micro").abs(), column, descending=[True, False])
-
-    def touched(self, column: str) -> int:
-        """How many of `column` would have paid another sum."""
-        return int((self.by(column)["difference_micro"] != 0).sum())
-
-    def by_meter(self) -> list[tuple[str, int, int]]:
-        """(meter, before, after) in micro-units; rounding last."""
-        return [(meter, int(self.jobs[f"was_{meter}_micro"].sum()), int(self.jobs[f"{meter}_micro"].sum()))
-                for meter in ("cpu", "gpu", "mem", "extra", "rounding")]
-
-
-def usage_of_tier(tier: str, currency: str) -> tuple[datetime, pl.DataFrame]:
-    """(since, ended jobs of the last 90 days that were billed at `tier`), as rating needs them."""
-    def read(tx: PostgresTransaction) -> tuple[datetime, pl.DataFrame]:
-        since = tx.now - WHAT_IF
-        return since, tx.finance_reads.rated_usage(since, tier=tier, currency=currency)
-    return store().read(read)
-
-
-def what_if(card: RateCard, since: datetime, usage: pl.DataFrame) -> WhatIf:
-    """Price `usage` by `card` whatever its date: the pure rating function, nothing is written."""
-    return WhatIf(since, repriced(card, usage))
-
-
-def repriced(card: RateCard, usage: pl.DataFrame) -> pl.DataFrame:
-    """`usage` of rated_usage with `before_micro` and `after_micro`, priced by `card` as if it had always been valid."""
-    was = {name: f"was_{name}" for name in CHARGED}
-    priced = rate(usage.rename(was).with_columns(tier=pl.lit(card.tier), account_name="account"), [always(card)])
-    return priced.rename({"was_cost_micro": "before_micro", "cost_micro": "after_micro"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def ask_rerate(drafts: tuple[RateCard, ...], now: datetime) -> None:
         return
     billed, changed = effect.total("receipted_jobs"), effect.total("changed_jobs")
     st.markdown(f"**{count(changed, 'job')}** that ended since **{words.moment(drafts[0].valid_from, now)}** cost "
-                f"**{signed(effect.difference_micro)} {effect.currency}** in all.")
+                f"**{money(abs(effect.difference_micro))} {effect.currency} {'less' if effect.difference_micro < 0 else 'more'}** in all.")
     if billed:
         st.markdown(f":orange[:material/warning: {count(billed, 'job')} of them {'stands' if billed == 1 else 'stand'} on issued receipts: "
                     f"the next receipts of {_payers_with_receipts(effect)} carry adjustments of "

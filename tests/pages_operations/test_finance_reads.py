@@ -6,9 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from dashboard.reads_operations import repriced
 from data.postgres.store import Store
-from engine.rates import DEFAULT_CARDS, with_prices
 from tests.pages_operations.given import THB, at, correct, job, receipt
 
 OCT, NOV, DEC = at("2026-10-01"), at("2026-11-01"), at("2026-12-01")
@@ -116,15 +114,6 @@ def test_payers_show_their_month_what_is_unbilled_and_what_they_owe(store: Store
     assert rows.rows() == [("alice", "mu", "THB", 1, 3 * THB, 1, 3 * THB, 1, 10 * THB), ("idle", "gov", None, 0, 0, 0, 0, 0, 0)]
     assert store.read(lambda tx: tx.finance_reads.unbilled_of("alice")).cost_micro == 3 * THB
     assert store.read(lambda tx: tx.finance_reads.tier_sizes()) == {"gov": 1, "mu": 1, "private": 0}
-
-
-def test_rated_usage_prices_again_by_another_card(store: Store) -> None:
-    """An hour on one core costs 1 THB by mu-v1; by a card at 3 THB it would cost 3, memory (1 GiB-hour at 0.50) on top."""
-    job(store, "alice", at("2026-10-03"), cpu=1)
-    job(store, "bob", at("2026-10-03"), cpu=3, tier="gov")
-    usage = store.read(lambda tx: tx.finance_reads.rated_usage(OCT, tier="mu", currency="THB"))
-    card = with_prices(DEFAULT_CARDS[0], cpu=3 * THB)
-    assert repriced(card, usage).select("payer", "before_micro", "after_micro").rows() == [("alice", 1 * THB, 3_500_000)]
 
 
 def test_rated_usage_of_a_payer_that_is_not_billed(store: Store) -> None:
