@@ -109,7 +109,8 @@ def tables_for(usage: pl.DataFrame, book: Book, carried: pl.DataFrame | None = N
     """`side_tables` for the runs of `usage`."""
     texts: list[str] = usage["alloc_tres"].drop_nulls().unique().to_list() if book.texts else []
     first, last = _ends(usage) if book.calendars else (0, 0)
-    return side_tables(book, texts, first, last, carried)
+    tables = side_tables(book, texts, first, last, carried)
+    return tables | {"cards": _of_that_time(tables["cards"], usage)}
 
 
 def charges(usage: Frame, book: Book, tables: Mapping[str, Frame], count: Arithmetic | None = None) -> Frame:
@@ -293,6 +294,14 @@ def _explained(priced: Frame, book: Book) -> Frame:
 
 def _is(policy: Policy) -> nw.Expr:
     return nw.col("policy") == nw.lit(str(policy))
+
+
+def _of_that_time(cards: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:
+    """`cards` without those that no run of `usage` can fall on: each run is joined to every card of its line."""
+    if cards["_key"].is_unique().all() or usage.is_empty():
+        return cards
+    moments = usage.select(pl.coalesce("end_at", "start_at", "submit_at").alias("moment"))["moment"]
+    return cards.filter(pl.col("_valid_from") <= moments.max(), pl.col("_valid_to") > moments.min())
 
 
 def _ends(usage: pl.DataFrame) -> tuple[int, int]:
