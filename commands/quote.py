@@ -81,7 +81,7 @@ def as_json(made: Quoted) -> dict[str, object]:
         "currency": quote.card.currency, "rate_card": quote.card.name, "policy": str(quote.card.policy), "tier": quote.tier,
         "rounding": str(quote.card.rounding), "total_micro": quote.total_micro, "at_most": True,
         "start": _utc(quote.start), "end": _utc(quote.end), "request": _request(quote.request),
-        "steps": [_step(step) for step in quote.steps], "time_factor": quote.factor,
+        "steps": [_step(step) for step in quote.steps], "time_factor": quote.factor.rstrip("…"),
         "times": [{"modifiers": list(part.modifiers), "factor": decimal(part.factor_ppm, 10**6), "seconds": part.seconds}
                   for part in quote.times],
         "alternatives": [{"what": one.what, "kind": one.kind, "total_micro": one.total_micro, "saves_micro": one.saves_micro,
@@ -94,7 +94,7 @@ def as_json(made: Quoted) -> dict[str, object]:
 def _step(step: Step) -> dict[str, object]:
     return {"meter": step.meter, "what": step.what, "unit": step.unit or None,
             "quantity": quantity_text(step.quantity_micro).replace(",", "") if step.unit else None, "price_micro": step.price_micro,
-            "factor": step.factor or None, "amount_micro": step.amount_micro, "detail": step.detail or None}
+            "factor": step.factor.rstrip("…") or None, "amount_micro": step.amount_micro, "detail": step.detail or None}
 
 
 def _request(asked: Request) -> dict[str, object]:
@@ -116,9 +116,10 @@ def as_text(made: Quoted, payer: str, zone: ZoneInfo) -> str:
     rows.append(["At most", "", "", currency, _money(quote.total_micro, quote)])
     parts = [f"{asked_words(quote.request)}, from {_local(quote.start, zone)} to {_local(quote.end, zone)}",
              f"Tier {quote.tier}{f' of {payer}' if payer else ''}, card {quote.card.name}, policy {quote.card.policy}",
-             "", table(["Meter", "Quantity", "Price", "Time", f"Cost, {currency}"], rows, right=(1, 2, 3, 4)),
-             *(f"{step.what}: {step.detail}." for step in quote.steps if step.detail),
-             *(f"{line}." for line in time_lines(quote, zone))]
+             "", table(["Meter", "Quantity", "Price", "Time", f"Cost, {currency}"], rows, right=(1, 2, 3, 4))]
+    behind = [*(f"{step.what}: {step.detail}." for step in quote.steps if step.detail),
+              *(f"{line}." for line in time_lines(quote, zone))]
+    parts += ["", *behind] if behind else []
     if quote.alternatives:
         parts += ["", table(["Cheaper", "Start", f"Cost, {currency}", "Saves"], [
             [one.what, _local(one.start, zone), _money(one.total_micro, quote), _money(one.saves_micro, quote)]

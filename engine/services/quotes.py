@@ -16,6 +16,7 @@ from engine.quotes import Prices, Quote, quote, used_before
 from engine.sbatch import Request
 from engine.users import Action, Person
 
+A_MINUTE = timedelta(minutes=1)             # now is the next full minute
 A_MONTH = timedelta(days=33)                # back to the beginning of this month in any zone
 
 
@@ -50,7 +51,7 @@ def make_quote(tx: Transaction, asked: Request, by: Person, payer: str = "", tie
         allow(by, Action.SEE_RATES)
     prices = Prices(tier or own, tx.rates.book())
     _check_project(tx, asked, prices, by, payer)
-    start = (asked.begin or tx.now).replace(microsecond=0)
+    start = asked.begin.replace(microsecond=0) if asked.begin else (tx.now + A_MINUTE).replace(second=0, microsecond=0)
     if payer and prices.laddered(asked):
         month = tx.quotes.runs(payer, tx.now - A_MONTH)
         prices = replace(prices, used=used_before(month, prices, asked, payer, tx.now))
