@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from engine.revisions import FACT_SCHEMA, FACT_SUMS
 
 LARGE = 50_000                  # rows from which writing ahead pays
-ROW_GROUP = 122_880
-HELD = 300_000                  # rows that wait for their month's row group to fill
+ROW_GROUP = 61_440
+HELD = 150_000                  # rows that wait for their month's row group to fill
 SUMS = ("jobs", *(name.replace("cpu_core_seconds", "core_seconds") for name in FACT_SUMS))
 KEYS = ("day", "cluster", "account_name", "user_name", "payer", "partition_name", "tier", "currency")
 # All columns of a fact in the lake but batch_id and day.
