@@ -57,8 +57,9 @@ def summed(duck: duckdb.DuckDBPyConnection, facts: str, new: Drafted, since: dat
     flat = formulas(book, new.names)
     period, values = _period(since, until)
     _check_currency(duck, facts, new, period, values)
+    reads_text = book.texts if flat is None else any(formula.reads_text for formula in flat)
     texts = [str(text) for (text,) in duck.execute(f"select distinct alloc_tres from {facts} where {period}", values).fetchall(
-        )] if book.texts else []
+        )] if reads_text else []
     if flat is None:
         return _by_rating(duck, facts, new, texts, period, values)
     try:
@@ -80,6 +81,10 @@ def _period(since: datetime | None, until: datetime | None) -> tuple[str, dict[s
 
 
 def _check_currency(duck: duckdb.DuckDBPyConnection, facts: str, new: Drafted, period: str, values: Mapping[str, object]) -> None:
+    """Ask the daily sums, which are quick; the facts only where those know another currency at all."""
+    if facts == FACTS and not duck.execute("select 1 from lake.usage_daily where currency <> $currency limit 1",
+                                           {"currency": new.currency}).fetchall():
+        return
     others = duck.execute(
         f"select currency from {facts} where {period} and currency <> $currency and (list_contains($tiers::varchar[], tier)"
         " or list_contains($projects::varchar[], account_name)) group by 1 having sum(jobs) <> 0",
