@@ -55,8 +55,9 @@ def _line(what: str, meter: str, group: Mapping[str, int], card: RateCard) -> Li
     if meter == "extra":
         units = card.policy is Policy.BILLING_TRES
         sold, what = ("billing", what.replace("Node-hours", "Billing-unit hours")) if units else ("node", what)
+    price = card.only_price_micro(sold)
     return Line(what, group[f"{meter}_micro"], words.in_units_micro(group[QUANTITIES[meter]], meter) / 1e6,
-                words.METER_UNITS[meter], card.price_micro(sold) / 1e6)
+                words.METER_UNITS[meter], None if price is None else price / 1e6)
 
 
 def _adjustment(group: Mapping[str, int], cards: Mapping[str, RateCard]) -> Line:

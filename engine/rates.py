@@ -111,6 +111,14 @@ class RateCard:
         price = self.price(meter)
         return next((step.micro_per_unit for step in price.steps if step.micro_per_unit), 0) if price else 0
 
+    def only_price_micro(self, meter: str) -> int | None:
+        """Micro-units of every unit of `meter` on every job; None where model, step, package, factor or policy make them differ."""
+        prices = [price for price in self.prices if price.meter == meter]
+        plain = all(len(price.steps) == 1 and not price.package and not price.steps[0].flat_micro for price in prices)
+        if len(prices) > 1 or not plain or self.modifiers or self.policy is Policy.MAX_OF:
+            return None
+        return self.price_micro(meter)
+
 
 def flat_prices(**micro_per_unit: int) -> tuple[Price, ...]:
     """One price a meter that is the same for every unit: `flat_prices(cpu=3_000_000, gpu=10_000_000)`."""

@@ -256,3 +256,11 @@ def test_a_currency_does_not_change_inside_a_line() -> None:
 def test_flat_prices_stand_in_the_order_of_the_meters() -> None:
     card = replace(DEFAULT_CARDS[0], prices=flat_prices(mem=1, cpu=2))
     assert [price.meter for price in card.prices] == ["cpu", "mem"]
+
+
+def test_a_receipt_names_a_price_only_where_every_unit_cost_the_same() -> None:
+    [full] = cards_from_text(FULL)
+    plain = replace(full, modifiers=())
+    assert [full.only_price_micro("mem"), plain.only_price_micro("mem"), plain.only_price_micro("tokens")] == [None, 1_000_000, 0]
+    assert [plain.only_price_micro(meter) for meter in ("cpu", "gpu", "node")] == [None, None, None]
+    assert replace(plain, policy=Policy.MAX_OF).only_price_micro("mem") is None

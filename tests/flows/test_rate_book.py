@@ -14,7 +14,7 @@ from engine.rate_text import cards_from_text, cards_to_text
 from engine.services.rates import publish_text
 from tests.conftest import Corehours
 from tests.engine.usage_frames import run
-from tests.flows.examples import bill, broken, keep_runs
+from tests.flows.examples import LATER, bill, broken, keep_runs
 
 TWO = """\
 - tier: gov
@@ -98,3 +98,14 @@ def test_the_book_on_the_command_line(corehours: Corehours, tmp_path: Path) -> N
     refused = corehours("rates", "publish", "--file", str(file))
     assert refused.returncode == 1 and "In line 3, valid_from: valid_from 2026-12-01" in refused.stderr
     assert corehours("rates", "diff", "gov-v1", "gov-v9").returncode == 1
+
+
+def test_a_projects_card_prices_what_is_run_in_it_whoever_pays(store: Store) -> None:
+    """alice is at mu: 28.20 by the tier's card; 4 cores × 2 h × 2.00 by the project's, which counts what was set aside."""
+    keep_runs(store, run(), run(2, account_name="chemistry"))
+    card = TWO.split("\n\n")[1].replace("ai-lab", "physics").replace("2026-12-01", "2026-01-01").replace("max_of", "allocated")
+    head = card.split("  prices:\n")[0]
+    assert published(store, head + "  prices: {cpu: 2}\n") == ["project:physics-v1"]
+    rows = store.read(lambda tx: tx.receipts.open_runs("alice", LATER)).sort("run_key")
+    assert rows.select("rate_card", "cost_micro").rows() == [("project:physics-v1", 16_000_000), ("mu-v1", 28_200_000)]
+    assert broken(store) == []
