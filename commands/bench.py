@@ -9,11 +9,12 @@ import sys
 from bench.finance import bench_finance
 from bench.ingest import bench_ingest
 from bench.rate import bench_rate
+from bench.scale import bench_scale
 from bench.what_if import bench_what_if
 from commands.output import table
 
 HELP = "measure a part of the product beside its limit"
-BENCHES = {"finance": bench_finance, "ingest": bench_ingest, "rate": bench_rate, "what-if": bench_what_if}
+BENCHES = {"finance": bench_finance, "ingest": bench_ingest, "rate": bench_rate, "scale": bench_scale, "what-if": bench_what_if}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
