@@ -69,7 +69,7 @@ def test_the_example_step_by_step() -> None:
     assert "this is the most it costs" in " ".join(made.notes) and made.curve == ()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**9), REQUESTS, st.integers(0, 35 * 96))
 def test_a_quote_is_what_rating_says_on_any_cards(seed: int, asked: Request, quarter: int) -> None:
     book = tuple(some_cards(Random(seed)))
@@ -79,7 +79,7 @@ def test_a_quote_is_what_rating_says_on_any_cards(seed: int, asked: Request, qua
     assert made.card.name == rate(jobs(asked, start, 0), book)["rate_card"][0]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**9), REQUESTS, st.integers(1, 6), st.integers(0, 3))
 def test_tasks_cost_what_they_cost_one_after_the_other(seed: int, asked: Request, count: int, at_once: int) -> None:
     book = tuple(some_cards(Random(seed)))
@@ -89,7 +89,7 @@ def test_tasks_cost_what_they_cost_one_after_the_other(seed: int, asked: Request
     assert made.total_micro == cost(asked, start, book, *places) == sum(step.amount_micro for step in made.steps)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**9), REQUESTS)
 def test_what_is_called_cheaper_is_cheaper_by_the_same_function(seed: int, asked: Request) -> None:
     prices = Prices("gov", some_cards(Random(seed)))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import DomainError
@@ -180,6 +180,7 @@ def test_a_beginning_that_has_passed_is_now_but_a_stated_start_is_kept() -> None
     assert read("#SBATCH --begin=2027-01-01", stated=stated).begin == datetime(2026, 11, 1, tzinfo=UTC)
 
 
+@settings(max_examples=20)
 @given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(["", "%7"]))
 def test_an_array_has_as_many_tasks_as_it_names(tasks: set[int], limit: str) -> None:
     assert array_size(",".join(map(str, tasks)) + limit) == (len(tasks), 7 if limit else 0)
