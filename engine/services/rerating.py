@@ -18,6 +18,7 @@ from engine.rate_text import card_facts
 from engine.rates import RateCard
 from engine.rerating import SUMS, Drafted, Effect, added, drafted, priced, summed, unpublished
 from engine.revisions import facts
+from engine.services.months import settle_months
 from engine.users import Action, Person
 
 
@@ -73,6 +74,8 @@ def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason
         tx.rates.publish(card, by.name)
         tx.audit.record("rates.published", f"rate_card:{card.name}", **card_facts(card))
     effect = _price_again(tx, new)
+    if new.by_month:                            # runs of other cards in the same months, where what is counted changed
+        settle_months(tx, tx.rates.book(), effect.by("payer")["name"].to_list(), int(new.since.timestamp()))
     tx.audit.record("rates.rerated", f"rate_card:{new.names[0]}", cards=", ".join(new.names), reason=reason or new.drafts[0].note,
                     runs=effect.jobs, difference_micro=effect.difference_micro, receipted_runs=effect.total("receipted_jobs"),
                     receipted_difference_micro=effect.total("receipted_difference_micro"), currency=effect.currency)
