@@ -69,6 +69,9 @@ def book_of(cards: Sequence[RateCard], by_name: bool = False) -> Book:
 
 
 def _book(cards: Sequence[RateCard], laddered: frozenset[str], meters: frozenset[str], by_name: bool) -> Book:
+    names = [card.name for card in cards]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RateError(f"Two cards are called {twice}: they cover the same time.")
     return Book(
         cards=tuple(cards), cards_table=_cards_table(cards, laddered, by_name),
         projects_table=None if by_name or not any(card.project for card in cards) else _projects_table(cards),

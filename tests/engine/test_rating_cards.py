@@ -146,3 +146,18 @@ def test_numbers_beyond_64_bits_on_the_way_do_not_wrap() -> None:
     """2⁴⁰ MiB-seconds at 9,000,000 a GiB-hour under a factor: 128 bits on the way, 64 at the end."""
     dear = replace(CARD, policy=Policy.USED, prices=flat_prices(mem=9_000_000_000_000), modifiers=(Modifier("always", 1_000_000),))
     assert charge(dear, mem_used_mib_seconds=2**40)["mem_micro"] == 2**40 * 9_000_000_000_000 // (3600 * 1024)
+
+
+def test_two_cards_of_one_name_are_refused() -> None:
+    with pytest.raises(RateError, match="Two cards are called gov-v1"):
+        rate(usage(run()), [CARD, CARD])
+
+
+@pytest.mark.parametrize("runs", [usage(), usage(run(state="RUNNING", end_at=None, ended=False))])
+def test_nothing_ended_nothing_costs(runs: pl.DataFrame) -> None:
+    """With factors, models and a quota: the tables that runs are joined to are empty, or know nothing of the run."""
+    full = replace(with_models(a100=1), modifiers=(Modifier("always", 2_000_000),))
+    quota = replace(full, prices=(*full.prices, Price("node", (Step(0, 0), Step(6, 3_000_000)))))
+    for card in (CARD, full, quota):
+        charged = rate(runs.with_columns(alloc_tres=pl.lit("cpu=4,node=1")), [card], factors=True)
+        assert charged["cost_micro"].to_list() == [0] * len(runs)
