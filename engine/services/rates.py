@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.calendars import largest_ppm
 from engine.errors import RateError
 from engine.policy import allow
 from engine.ports import Transaction
@@ -65,6 +66,7 @@ def _publish(tx: Transaction, card: RateCard, by: Person, draft: Draft | None) -
 def _checked(tx: Transaction, card: RateCard, book: Sequence[RateCard], draft: Draft | None) -> RateCard:
     """`card` with its version; a conflict with what is published or billed is refused, with its line where there is a draft."""
     try:
+        check_billable(card)
         versioned = next_version(card, book)
         _check_not_billed(tx, versioned)
     except CardConflict as conflict:
@@ -72,6 +74,16 @@ def _checked(tx: Transaction, card: RateCard, book: Sequence[RateCard], draft: D
             raise
         raise RateError(refusal(draft.line_of(conflict.key), conflict.key, conflict.detail)) from None
     return versioned
+
+
+def check_billable(card: RateCard) -> None:
+    """Refuse what a card can say but nothing would charge, and factors that are too large for any job."""
+    if card.commitment_micro:
+        raise CardConflict("commitment", "receipts do not carry a month's minimum yet; leave the commitment out.")
+    try:
+        largest_ppm(card.modifiers)
+    except RateError as error:
+        raise CardConflict("modifiers", error.detail) from None
 
 
 def _check_not_billed(tx: Transaction, card: RateCard) -> None:

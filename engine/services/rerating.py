@@ -19,6 +19,7 @@ from engine.rates import RateCard
 from engine.rerating import SUMS, Drafted, Effect, added, drafted, priced, summed, unpublished
 from engine.revisions import facts
 from engine.services.months import settle_months
+from engine.services.rates import check_billable
 from engine.users import Action, Person
 
 
@@ -69,6 +70,7 @@ def rerate_cards(tx: Transaction, drafts: Sequence[RateCard], by: Person, reason
         return Rerated((), None)
     new = drafted(book, fresh, dated=True)
     for card in new.drafts:
+        check_billable(card)
         if card.tier:
             tx.payers.ensure_tier(card.tier)
         tx.rates.publish(card, by.name)

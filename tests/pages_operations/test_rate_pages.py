@@ -29,7 +29,6 @@ prices:
 modifiers:
   - {name: peak, hours: 18:00-23:00, days: [mon, tue, wed, thu, fri], factor: 1.2}
   - {name: holidays, dates: [2026-12-31], factor: 0.5}
-commitment: 500
 """
 
 
@@ -39,7 +38,7 @@ def said(page: Any) -> str:
 
 
 def test_every_price_and_factor_of_a_card_is_said_in_words() -> None:
-    [card] = cards_from_text(FULL)
+    [card] = cards_from_text(f"{FULL}commitment: 500\n")
     assert [(row.meter, row.part, row.price_micro, row.unit, row.once_micro) for row in rate_words.rows(card)] == [
         ("CPU", "the first 100", 0, "per core-hour", 0), ("", "above 100", 3_000_000, "per core-hour", 0),
         ("GPU", "all", 10_000_000, "per GPU-hour", 0), ("GPU a100", "all", 25_000_000, "per GPU-hour", 0),
@@ -71,11 +70,11 @@ def test_the_book_shows_tiers_and_projects(visit: Visit, store: Store) -> None:
 def test_the_form_changes_simple_prices_and_keeps_the_rest(visit: Visit, store: Store) -> None:
     store.run(lambda tx: publish_text(tx, FULL, OPERATOR))
     page = visit("rates", Role.ADMIN, new="gov")
-    assert "Kept as in gov-v2: CPU, GPU h100, Nodes, peak, holidays, the month's minimum." in said(page)
+    assert "Kept as in gov-v2: CPU, GPU h100, Nodes, peak, holidays." in said(page)
     page.text_input(key="rate_price_gpu_a100").set_value("30.50").run()
     shown = page.code[0].value
     assert "a100: 30.50" in shown
-    assert "cpu: {price: 3.00, free: 100}" in shown and "commitment: 500.00" in shown
+    assert "cpu: {price: 3.00, free: 100}" in shown
     page.text_input(key="rate_price_gpu_a100").set_value("-1").run()
     assert [error.value.replace("\\", "") for error in page.error] == [
         "The rate card cannot be used. In prices.gpu.a100: '-1' is negative; a price is zero or more."]
