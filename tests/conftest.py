@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+from playwright.sync_api import Browser, sync_playwright
 
 from data.postgres.schema import migrate
 from data.postgres.server import running
@@ -28,6 +29,8 @@ from engine.services.rates import ensure_default_cards
 ROOT = Path(__file__).resolve().parents[1]
 Corehours = Callable[..., subprocess.CompletedProcess[str]]
 AUDIT_KEY = "audit key of the tests: the template's chain and a test's own are one"
+CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 made_here: list[str] = []
 
 
@@ -119,3 +122,17 @@ def _of(server_url: str, database: str) -> str:
 def _execute(server_url: str, statement: str) -> None:
     with psycopg.connect(_of(server_url, "postgres"), autocommit=True) as connection:
         connection.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless, one for all browser tests of a worker. Playwright holds an event loop in this thread: a
+    test that needs one of its own runs it in another thread."""
+    program = os.environ.get("COREHOURS_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        give_up = pytest.fail if os.environ.get("CI", "") not in ("", "false", "0") else pytest.skip
+        give_up("no Chromium here: apt-get install chromium, or name one in COREHOURS_TEST_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_WORDS)
+        yield browser
+        browser.close()

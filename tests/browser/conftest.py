@@ -7,7 +7,6 @@ there through `site.store`. `open_as("admin", "/rates")` is a page of a fresh br
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from data import passwords
 from data.postgres.store import Store, connect
@@ -34,8 +33,6 @@ from tests.conftest import AUDIT_KEY
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = {"researcher": Role.RESEARCHER, "pi": Role.RESEARCHER, "admin": Role.ADMIN, "finance": Role.FINANCE,
           "auditor": Role.AUDITOR}
-CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 OpenAs = Callable[..., Page]
 expect.set_options(timeout=15_000)             # a busy machine is slow, not wrong
 
@@ -79,20 +76,6 @@ def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactor
         process.wait(20)
         store.engine.dispose()
         _execute(server_url, f"drop database {name} with (force)")
-
-
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless. It ends with this folder's tests: Playwright holds an event loop in this thread, which
-    would forbid other tests an asyncio.run of their own."""
-    program = os.environ.get("COREHOURS_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        give_up = pytest.fail if os.environ.get("CI", "") not in ("", "false", "0") else pytest.skip
-        give_up("no Chromium here: apt-get install chromium, or name one in COREHOURS_TEST_CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_WORDS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -21,6 +23,13 @@ from engine.services.users import fingerprint
 from tests.identity.given import session, somebody
 
 PAGE = {"accept": "text/html"}
+T = TypeVar("T")
+
+
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; in a thread, because a browser test may hold a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +50,7 @@ def ask(store: Store, path: str, headers: dict[str, str] | None = None, base: st
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
             return await client.get(path, headers=headers or {})
 
-    return asyncio.run(once())
+    return in_a_loop_of_its_own(once())
 
 
 def handshake(store: Store, headers: dict[str, str]) -> dict[str, str]:
@@ -51,7 +60,7 @@ def handshake(store: Store, headers: dict[str, str]) -> dict[str, str]:
     scope = {"type": "websocket", "path": "/_stcore/stream", "scheme": "ws", "client": ("198.51.100.7", 5), "state": seen,
              "headers": [(key.lower().encode(), value.encode()) for key, value in headers.items()]}
     nothing: Callable[..., Awaitable[None]] = lambda *_: asyncio.sleep(0)  # noqa: E731
-    asyncio.run(Gate(echo, lambda: store)(scope, nothing, nothing))       # type: ignore[arg-type]
+    in_a_loop_of_its_own(Gate(echo, lambda: store)(scope, nothing, nothing))       # type: ignore[arg-type]
     return seen["seen"]
 
 
@@ -103,7 +112,7 @@ def test_an_open_page_closes_when_its_session_ends(store: Store) -> None:
 
     scope: Scope = {"type": "websocket", "path": "/_stcore/stream", "scheme": "ws", "client": ("198.51.100.7", 5),
                     "headers": [(b"host", b"localhost"), (b"cookie", f"{SESSION_COOKIE}=t".encode())]}
-    asyncio.run(asyncio.wait_for(Gate(page, lambda: store, look_every=0.02)(scope, receive, send), 10))
+    in_a_loop_of_its_own(asyncio.wait_for(Gate(page, lambda: store, look_every=0.02)(scope, receive, send), 10))
     assert heard == ["websocket.connect", "websocket.disconnect"]
     assert [message["type"] for message in sent] == ["websocket.send", "websocket.close"]
     assert ForwardMsg.FromString(sent[0]["bytes"]).WhichOneof("type") == "auth_redirect"

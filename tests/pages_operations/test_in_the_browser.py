@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenAs, Site, chromium, new_page, open_as, settled, site  # noqa: F401  fixtures
+from tests.browser.conftest import OpenAs, Site, new_page, open_as, settled, site  # noqa: F401  fixtures
 from tests.pages_operations.given import THB, job, receipt, run
 
 SACCT = (Path(__file__).parents[1] / "samples/slurm/slurm-22.05/sacct-D-P.txt").read_text()
@@ -97,7 +97,9 @@ def test_an_upload_is_read_or_refused_in_a_sentence(open_as: OpenAs, site: Site,
 
 def select_row(page: Page, row: int) -> None:
     """Tick the box of a row in the last table: it is painted, so the mouse goes where it stands."""
-    box = page.get_by_test_id("stDataFrame").last.bounding_box()
+    table = page.get_by_test_id("stDataFrame").last
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 16, box["y"] + 32 * row + 48)
     settled(page)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenAs, chromium, new_page, open_as, settled, site  # noqa: F401  fixtures
+from tests.browser.conftest import OpenAs, new_page, open_as, settled, site  # noqa: F401  fixtures
 
 pytestmark = pytest.mark.browser
 SCRIPT = """#!/bin/bash

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import OpenAs, Site, chromium, new_page, open_as, settled, site  # noqa: F401  fixtures
+from tests.browser.conftest import OpenAs, Site, new_page, open_as, settled, site  # noqa: F401  fixtures
 from tests.engine.usage_frames import run
 from tests.flows.examples import bill, broken, keep_runs
 
