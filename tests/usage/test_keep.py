@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from itertools import permutations
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from data.analytics import lake
 from data.postgres.store import Store
 from engine.errors import DomainError
 from engine.rates import DEFAULT_CARDS
 from engine.usage import Rejection
 from ingest.keep import keep, refuse
-from tests.usage.frames import NOON, batch, run, running, without_steps
+from tests.usage.frames import NOON, batch, run, running, usage, without_steps
 
 
 def stored(store: Store, what: str = "*") -> list[dict[str, object]]:
@@ -176,3 +178,13 @@ def test_prices_follow_the_tier_until_billed(store: Store) -> None:
     store.run(lambda tx: set_tier(tx, "alice", "gov", OPERATOR))
     assert [row["cost_micro"] for row in stored(store)] == [28_200_000, 60_600_000, 28_200_000]
     assert len(DEFAULT_CARDS) == 3 and isinstance(pl.DataFrame(stored(store)), pl.DataFrame)
+
+
+def test_a_long_batch_is_compared_heap_by_heap(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine runs in heaps of two: what is known is known, what changed is changed, in whatever heap it stands."""
+    keep(store, batch(*(run(number) for number in range(1, 6))))
+    monkeypatch.setattr("ingest.keep.HEAP", 2)
+    frames = tuple(usage(run(number, cpu_used_core_seconds=7200) if number == 4 else run(number)) for number in range(1, 10))
+    kept = keep(store, replace(batch(), frames=frames, lines=9))
+    assert (kept.jobs, kept.new, kept.changed, kept.unchanged) == (9, 4, 1, 4)
+    assert lake.verify(store) == []

@@ -76,6 +76,7 @@ class UsageShelf(Shelf):
         alias = pl.format("{}/{}/{}", *ALIAS).alias("alias")        # the run key of a run without a SLUID
         columns = told.with_row_index("row").select("row", alias, "run_key", *ALIAS, *COMPARED)
         self._stage("told", columns, key="row bigint, alias text")
+        self.execute("drop table if exists pg_temp.told_match")
         self.execute(_PAIRS)
         pairs = copy_out(self.connection, "select row, id, exact, same from told_match", MATCH_SCHEMA)
         differ = f"select {_STORED} from usage_record u where id in (select id from told_match where not same)"
