@@ -97,7 +97,7 @@ def cards(draw: st.DrawFn) -> RateCard:
 
 
 @given(cards())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_is_written_reads_back(card: RateCard) -> None:
     """As YAML alone, as YAML in a list, as the JSON of `rates show --json`, and as the terms the rate book keeps."""
     assert cards_from_text(card_to_text(replace(card, version=7))) == [card]

@@ -75,7 +75,7 @@ def weighing_of(charged: dict[str, Any]) -> Weighing:
     return Weighing(charged["weighted_ppm_seconds"], charged["span_seconds"], before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(a_card(), some_runs())
 def test_parts_and_rounding_are_the_total_on_any_card(card: RateCard, usage: pl.DataFrame) -> None:
     """The card's own arithmetic, price by price, makes what rating made; exact and shown amounts both add up to it."""

@@ -84,7 +84,7 @@ INSTANT = some.integers(at("2011-12-20T00:00"), at("2012-01-10T00:00")) | some.i
 RUN = some.tuples(INSTANT, some.integers(0, 20 * 86_400) | some.just(0), some.integers(0, 10**15) | some.integers(0, 9))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some.lists(RUN, min_size=1, max_size=6), some.lists(INSTANT, max_size=5), some.sampled_from(ZONES))
 def test_any_split_of_a_period_adds_up_to_the_whole(told: list[tuple[int, int, int]], cuts: list[int], zone: ZoneInfo) -> None:
     """Days, spans between any instants, blocks of rows: the sums are those of the runs, per day too."""

@@ -30,18 +30,6 @@ _COPIED = ("run_id", *(name for name in WRITTEN if name not in _TEXTS), *_SAME_T
            *(name for name in _TEXTS if name not in _SAME_TEXTS))
 _STORED = as_columns(STORED_SCHEMA)
 _SAME = " and ".join(f"u.{name} is not distinct from t.{name}" for name in COMPARED)
-# By run key; a SLUID told of a run stored without one; a run told without the SLUID it is stored with.
-_PAIRS = f"""
-create temp table told_match on commit drop as
-select t.row, u.id, true as exact, {_SAME} as same from told t join usage_record u on u.run_key = t.run_key
-union all
-select t.row, u.id, false, {_SAME} from told t join usage_record u on u.run_key = t.alias
-  where t.sluid is not null and t.alias <> t.run_key and (u.sluid is null or u.sluid = t.sluid)
-union all
-select t.row, u.id, false, {_SAME} from told t
-  join usage_record u on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)
-  where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key
-"""
 # What a correction of an ended run replaces is kept, for explanations.
 _REPLACED = f"""
 insert into usage_revision (usage_id, revision, run_id, replaced_by, was)
@@ -49,6 +37,14 @@ select u.id, u.revision, u.run_id, :run_id, jsonb_build_object({", ".join(f"'{na
        "rate_card", "cost_micro"))})
 from revised r join usage_record u on u.id = r.id where u.ended and r.step = 1 order by u.id
 """
+# Pairs by run key; a SLUID told of a run stored without one; a run told without the SLUID it is stored with.
+_BY_KEY = f"select t.row, u.id, true as exact, {_SAME} as same from told t join usage_record u on u.run_key = t.run_key"
+_BY_ALIAS = (f"select t.row, u.id, false, {_SAME} from told t join usage_record u on u.run_key = t.alias"
+             " where t.sluid is not null and t.alias <> t.run_key and (u.sluid is null or u.sluid = t.sluid)")
+_WITHOUT_SLUID = (f"select t.row, u.id, false, {_SAME} from told t"
+                  " join usage_record u on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)"
+                  " where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key")
+_ANY_SLUID = "select 1 from usage_record where sluid is not null order by job_id_raw limit 1"        # ordered: by its index
 UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
 
 
@@ -77,10 +73,21 @@ class UsageShelf(Shelf):
         columns = told.with_row_index("row").select("row", alias, "run_key", *ALIAS, *COMPARED)
         self._stage("told", columns, key="row bigint, alias text")
         self.execute("drop table if exists pg_temp.told_match")
-        self.execute(_PAIRS)
+        self.execute(f"create temp table told_match on commit drop as {' union all '.join(self._ways(told))}")
         pairs = copy_out(self.connection, "select row, id, exact, same from told_match", MATCH_SCHEMA)
+        if pairs["same"].all():
+            return pairs, pl.DataFrame(schema=STORED_SCHEMA)
         differ = f"select {_STORED} from usage_record u where id in (select id from told_match where not same)"
         return pairs, copy_out(self.connection, differ, STORED_SCHEMA)
+
+    def _ways(self, told: pl.DataFrame) -> list[str]:
+        """The statements that can find a pair: most clusters tell SLUIDs always or never."""
+        ways = [_BY_KEY]
+        if told["sluid"].count():
+            ways.append(_BY_ALIAS)
+        if told["sluid"].null_count() and self.one(_ANY_SLUID):
+            ways.append(_WITHOUT_SLUID)
+        return ways
 
     def lock(self, ids: Sequence[int]) -> pl.DataFrame:
         """These runs as they are now (STORED_SCHEMA, by run key), locked until the transaction ends."""
