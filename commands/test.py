@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HELP = "run every test (words after it go to pytest)"
+HELP = "run the tests (words after it go to pytest; -m long for the longest)"
 TAKES_REST = True
 ROOT = Path(__file__).resolve().parents[1]
 CHECKS = {"ruff": ["-m", "ruff", "check", "."], "mypy": ["-m", "mypy"]}

@@ -35,7 +35,7 @@ def clone() -> Iterator[Path]:
         yield Path(folder) / "c"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_up_from_nothing(clone: Path, tmp_path: Path) -> None:
     """Libraries, database, tables, pages; as root too, whose Postgres runs as somebody who may not enter the folder."""
     home = clone / "var"

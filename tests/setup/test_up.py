@@ -115,7 +115,7 @@ def test_what_is_killed_is_started_again(running: Up) -> None:
     assert wait_until(lambda: answer(running.sidecar_port, "/readyz") == 200)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_told_to_stop_it_leaves_nothing_and_starts_again_without_setting_up(home: Path, tmp_path: Path, how: signal.Signals) -> None:
     """The second start finds everything made: the cluster, the schema, the keys."""
     with up(COREHOURS, home, tmp_path / "first", "--empty") as first:
@@ -128,7 +128,7 @@ def test_told_to_stop_it_leaves_nothing_and_starts_again_without_setting_up(home
         assert {path: path.stat().st_ino for path in set_up_once(home)} == made
 
 
-@pytest.mark.parametrize("whom", ["supervisor", "everybody"])
+@pytest.mark.parametrize("whom", [pytest.param("supervisor", marks=pytest.mark.long), "everybody"])
 def test_after_kill_9_nothing_is_left_and_it_starts_again(home: Path, tmp_path: Path, whom: str) -> None:
     with up(COREHOURS, home, tmp_path / "first", "--empty") as first:
         first.wait_for("Ready in")
@@ -142,6 +142,7 @@ def test_after_kill_9_nothing_is_left_and_it_starts_again(home: Path, tmp_path: 
     assert nothing_left(first)
 
 
+@pytest.mark.long
 def test_a_demo_centre_that_was_cut_short_is_begun_anew(home: Path, tmp_path: Path) -> None:
     with up(COREHOURS, home, tmp_path / "first") as first:
         first.wait_for("demo centre: receipts of")
