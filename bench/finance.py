@@ -6,36 +6,25 @@ three in turns, and all three must give the same answer.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
-from pathlib import Path
 from statistics import median
 
 from bench.children import child
-from bench.sacct_file import write_sacct_file
-from data.postgres.server import Server, running
-from data.settings import Settings
+from bench.sites import site
 
 ROLES = {"product": "product", "peer": "the same SQL on Postgres' rows", "limit": "bare DuckDB over hive Parquet of the facts"}
 
 
 def bench_finance(size: int, runs: int, progress: Callable[[str], None]) -> dict[str, object]:
     """Percentiles over 20 sets of parameters for each question, `runs` is not used: the sets are the runs."""
-    with tempfile.TemporaryDirectory(prefix="corehours-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)                       # Postgres may run as another user
-        file = home / "sacct.txt"
-        progress(f"a file of {size:,} jobs")
-        write_sacct_file(file, size)
-        settings = Settings(home=home / "home", database_url=None)
-        with running(settings) as url:
-            environment = {"DATABASE_URL": url, "COREHOURS_HOME": str(home / "product"), "COREHOURS_TIME_ZONE": "UTC"}
-            progress("loading")
-            loaded = child("bench.product_ingest", file, str(Server(settings.home).processes()[0]), **environment)
-            file.unlink()
-            progress("asking")
-            told: Mapping[str, Mapping[str, Sequence[float]]] = child("bench.finance_reads", home / "hive", **environment)  # type: ignore[assignment]
+    with site(size, progress) as its:
+        environment = {"DATABASE_URL": its.url, "COREHOURS_HOME": str(its.home / "product"), "COREHOURS_TIME_ZONE": "UTC"}
+        progress("loading")
+        loaded = child("bench.product_ingest", its.file, its.postmaster, **environment)
+        its.file.unlink()
+        progress("asking")
+        told: Mapping[str, Mapping[str, Sequence[float]]] = child("bench.finance_reads", its.home / "hive", **environment)  # type: ignore[assignment]
     return _report(size, loaded["seconds"], told)
 
 

@@ -7,17 +7,13 @@ The server is one of the benchmark's own with the product's durable settings; ea
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 import sqlalchemy as sa
 
 from bench.children import Figures, child, medians, row, same
-from bench.sacct_file import write_sacct_file
-from data.postgres.server import Server, running
-from data.settings import Settings
+from bench.sites import Site, site
 
 IN_MEMORY = 2_000_000
 PRODUCT, AGAIN, COPIED, BLOCKS, MEMORY = "product", "again", "copy", "blocks", "memory"
@@ -25,27 +21,20 @@ PRODUCT, AGAIN, COPIED, BLOCKS, MEMORY = "product", "again", "copy", "blocks", "
 
 def bench_ingest(size: int, runs: int, progress: Callable[[str], None]) -> dict[str, object]:
     """Medians over `runs` of each; all must have made the same rows, and reading again must have changed none."""
-    with tempfile.TemporaryDirectory(prefix="corehours-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)                       # Postgres may run as another user
-        file = home / "sacct.txt"
-        progress(f"a file of {size:,} jobs")
-        write_sacct_file(file, size)
-        settings = Settings(home=home / "home", database_url=None)
-        measured = []
-        with running(settings) as url:
-            postmaster = str(Server(settings.home).processes()[0])
-            for number in range(1, runs + 1):
-                progress(f"run {number} of {runs}")
-                measured.append(_run(file, url, settings, number, postmaster))
+    measured = []
+    with site(size, progress) as its:
+        for number in range(1, runs + 1):
+            progress(f"run {number} of {runs}")
+            measured.append(_run(its, number))
     return _report(size, measured)
 
 
-def _run(file: Path, url: str, settings: Settings, number: int, postmaster: str) -> dict[str, Figures]:
+def _run(its: Site, number: int) -> dict[str, Figures]:
     """Everything once. The product's database is new and goes again."""
-    own = sa.make_url(url).set(database=f"bench_{number}").render_as_string(hide_password=False)
-    environment = {"DATABASE_URL": own, "COREHOURS_HOME": str(settings.home / f"run{number}")}
-    with psycopg.connect(url, autocommit=True) as connection:
+    file, postmaster = its.file, its.postmaster
+    own = sa.make_url(its.url).set(database=f"bench_{number}").render_as_string(hide_password=False)
+    environment = {"DATABASE_URL": own, "COREHOURS_HOME": str(its.home / f"run{number}")}
+    with psycopg.connect(its.url, autocommit=True) as connection:
         connection.execute(f"create database bench_{number}")
         figures = {PRODUCT: child("bench.product_ingest", file, postmaster, **environment)}
         connection.execute("checkpoint")        # the next one does not pay for this one
