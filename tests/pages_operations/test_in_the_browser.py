@@ -19,7 +19,7 @@ LAST_MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0) - tim
 
 def press(page: Page, name: str) -> None:
     """Press a button and wait until the page has answered."""
-    page.get_by_role("button", name=name, exact=True).last.click()
+    page.get_by_role("button", name=name, exact=True).click()
     settled(page)
 
 
@@ -37,7 +37,7 @@ def test_publishing_a_card_shows_what_it_changes_and_then_stands_in_the_book(ope
     expect(page.get_by_text("+2.50")).to_be_visible()
     press(page, "Publish…")
     expect(page.get_by_role("dialog")).to_contain_text("mu-v2 prices every job of tier mu")
-    page.get_by_label("Why (stands in the rate book)").last.fill("the senate decided")
+    page.get_by_role("dialog").get_by_label("Why (stands in the rate book)").fill("the senate decided")
     press(page, "Publish mu-v2")
     expect(page.get_by_text("mu-v2 is published.")).to_be_visible()
     expect(page.get_by_text("mu-v2 from")).to_be_visible()
