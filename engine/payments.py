@@ -56,7 +56,27 @@ class EventKind(StrEnum):
     SUCCEEDED = "payment.succeeded"
     """The money is there."""
     FAILED = "payment.failed"
-    """It was declined."""
+    """It was declined, or its time at the provider is over."""
+    PROCESSING = "payment.processing"
+    """The payer did their part; the money is on its way (a bank transfer, a wallet that confirms later)."""
+    REFUND_SUBMITTED = "refund.submitted"
+    """A refund is under way; `object` names it."""
+    REFUND_SUCCEEDED = "refund.succeeded"
+    """A refund arrived."""
+    REFUND_FAILED = "refund.failed"
+    """A refund did not arrive, perhaps after it was said to have succeeded."""
+    DISPUTE_OPENED = "dispute.opened"
+    """The payer's bank asks for the money back; `object` names the dispute. No money moved yet."""
+    DISPUTE_WITHDRAWN = "dispute.withdrawn"
+    """The provider took the disputed money from us."""
+    DISPUTE_REINSTATED = "dispute.reinstated"
+    """The provider gave the disputed money back to us."""
+    DISPUTE_WON = "dispute.won"
+    """Closed in our favour, or taken back."""
+    DISPUTE_LOST = "dispute.lost"
+    """Closed against us."""
+    OTHER = "other"
+    """Something these books do nothing about: kept, and marked processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,11 @@ class Checkout:
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
     """What a provider said, its signature proven. `key` names the event, `money` the money object behind it (an
-    event may come twice, and two events may speak of the same money); `amount_minor` in minor units of `currency`."""
+    event may come twice, and two events may speak of the same money); `amount_minor` in minor units of `currency`.
+
+    `reference` is ours (TXN_…), empty where the provider does not repeat it: then `money` finds the payment. Refunds and
+    disputes are named by `object` (the provider's own id) and speak of their own amount; `refund` is our own refund's id
+    where the provider repeats it, and `why` its reason in its own words."""
 
     provider: str
     key: str
@@ -109,6 +133,9 @@ class ProviderEvent:
     money: str
     amount_minor: int
     currency: str
+    object: str = ""
+    refund: str = ""
+    why: str = ""
 
     @property
     def amount(self) -> Money:
@@ -127,6 +154,42 @@ class BadEvent(DomainError):
 
     code: ClassVar[str] = "bad_event"
     status: ClassVar[int] = 400
+
+
+class Outcome(StrEnum):
+    """What is known of a call to a provider that went wrong."""
+
+    NOT_DONE = "not_done"
+    """It did nothing: asking again helps."""
+    REFUSED = "refused"
+    """It says no: asking again does not help."""
+    UNKNOWN = "unknown"
+    """Perhaps it did it: ask again with the same key where keys are known, else look first."""
+
+
+class ProviderTrouble(DomainError):
+    """The payment provider did not do it."""
+
+    code: ClassVar[str] = "provider_trouble"
+    status: ClassVar[int] = 502
+
+    def __init__(self, detail: str, outcome: Outcome, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One movement of money in a provider's own books, for comparing them with ours: what came in is positive, refunds and
+    disputes that took it out are negative; `amount_minor` in minor units of `currency`, fees not counted."""
+
+    money: str
+    object: str
+    reference: str
+    amount_minor: int
+    currency: str
+    at: datetime
 
 
 class NoProvider(DomainError):
@@ -175,6 +238,8 @@ def decide(event: ProviderEvent, payment: Payment | None, receipt: ReceiptStatus
     """
     if event.livemode != live:
         return Decision(Step.IGNORE, f"the event is {_mode(event.livemode)}, these books are {_mode(live)}")
+    if event.kind not in (EventKind.SUCCEEDED, EventKind.FAILED):
+        return Decision(Step.IGNORE, f"nothing is done about {event.kind}")
     if payment is None or receipt is None:
         return _unknown(event, patient)
     if event.kind is EventKind.FAILED:

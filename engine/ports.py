@@ -16,9 +16,10 @@ from engine.audit import Anchor, AuditEntry
 from engine.explain import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.ledger import LedgerName, Posting
 from engine.payers import Payer
-from engine.payments import Checkout, Payment, PaymentStatus, ProviderEvent
+from engine.payments import Checkout, Movement, Payment, PaymentStatus, ProviderEvent
 from engine.rates import RateCard
 from engine.receipts import Receipt, ReceiptStatus
+from engine.refunds import RefundAnswer, RefundOrder
 from engine.usage import Asked, UsageBatch
 from engine.users import Person, Role, SessionRow
 
@@ -261,7 +262,8 @@ class Transaction(Protocol):
 
 
 class PaymentProvider(Protocol):
-    """An outside service that collects money. One file each in webhooks/providers."""
+    """An outside service that collects money. One file each in webhooks/providers. Every call may raise ProviderTrouble, which
+    says whether asking again helps; none is made inside a transaction."""
 
     @property
     def name(self) -> str: ...
@@ -274,3 +276,15 @@ class PaymentProvider(Protocol):
 
     def parse_event(self, body: bytes) -> ProviderEvent:
         """Read a body whose signature was proven when it came. Raises BadEvent."""
+
+    def look_up(self, payment: Payment) -> ProviderEvent | None:
+        """What the provider says of our payment now, as an event; None while there is nothing to say."""
+
+    def refund(self, order: RefundOrder) -> RefundAnswer:
+        """Ask for money to be given back; the same order twice must not give it back twice."""
+
+    def find_refund(self, order: RefundOrder) -> RefundAnswer | None:
+        """Where our refund stands, after an answer that was lost; None when the provider knows none."""
+
+    def movements(self, since: datetime, until: datetime) -> Sequence[Movement]:
+        """All money that moved in [since, until), for reconciliation."""

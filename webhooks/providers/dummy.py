@@ -25,6 +25,7 @@ from webhooks.providers import signing
 NAME = "dummy"
 SIGNATURE_HEADER = "dummy-signature"
 MOST_MINOR = 10**12                             # far above any receipt, far below 64 bits in micro-units
+KINDS = (EventKind.SUCCEEDED, EventKind.FAILED)
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
 
@@ -92,8 +93,8 @@ def _word(values: Mapping[str, object], name: str) -> str:
 
 def _kind(values: Mapping[str, object]) -> EventKind:
     value = values.get("type")
-    if not isinstance(value, str) or value not in list(EventKind):
-        raise BadEvent(f"type must be one of {', '.join(EventKind)}.")
+    if value not in KINDS:
+        raise BadEvent(f"type must be one of {', '.join(KINDS)}.")
     return EventKind(value)
 
 
