@@ -12,11 +12,13 @@ from data.postgres.shelves.inbox import InboxRow
 from data.postgres.store import PostgresTransaction
 from engine.errors import NotFound
 from engine.money import amount_text
+from engine.outbox import Job, JobState
 from engine.payments import Payment
 from engine.policy import OPERATOR
+from engine.services.outbox import replay_job
 from engine.services.payments import StartedPayment, start_payment
 
-HELP = "payments: start RECEIPT, list, inbox (what providers told us), replay ID"
+HELP = "payments: start RECEIPT, list, inbox (what providers told us), outbox (what is to be done outside), replay ID"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     inbox = verbs.add_parser("inbox", help="the newest webhook events and what became of them")
     inbox.add_argument("--state", choices=["received", "processing", "processed", "failed"])
     inbox.add_argument("--body", action="store_true", help="with what came, byte for byte")
-    for verb in (listing, inbox):
+    outbox = verbs.add_parser("outbox", help="the newest jobs that are done outside after a commit: refunds, documents, mail")
+    outbox.add_argument("--state", choices=[str(state) for state in JobState])
+    for verb in (listing, inbox, outbox):
         verb.add_argument("--most", type=int, default=100, help="how many (default %(default)s)")
-    replay = verbs.add_parser("replay", help="apply an event again; money that was posted is not posted twice")
-    replay.add_argument("id", type=int, help="its number in the inbox")
-    for verb in (start, listing, inbox, replay):
+    replay = verbs.add_parser("replay", help="apply an event again (money that was posted is not posted twice), or try a job again")
+    replay.add_argument("id", type=int, help="its number in the inbox, or in the outbox")
+    replay.add_argument("--outbox", action="store_true", help="a dead or waiting job of the outbox")
+    for verb in (start, listing, inbox, outbox, replay):
         verb.add_argument("--json", action="store_true")
 
 
@@ -45,6 +50,11 @@ def run(args: argparse.Namespace) -> int:
             _list_payments(store.read(lambda tx: tx.payments.all(args.most)), args.json)
         elif args.verb == "inbox":
             _list_events(store.read(lambda tx: tx.inbox.newest(args.most, args.state)), args)
+        elif args.verb == "outbox":
+            _list_jobs(store.read(lambda tx: tx.outbox.newest(args.most, args.state)), args.json)
+        elif args.outbox:
+            job = store.run(lambda tx: replay_job(tx, args.id, OPERATOR), actor=OPERATOR.name)
+            print(json.dumps(_job(job)) if args.json else f"Job {job.id} is due; a running sidecar tries it now.")
         else:
             event = store.run(lambda tx: _replay(tx, args.id), actor=OPERATOR.name)
             print(json.dumps(_event(event)) if args.json else f"Event {event.id} is due; a running sidecar applies it now.")
@@ -87,6 +97,20 @@ def _list_events(events: list[InboxRow], args: argparse.Namespace) -> None:
           if rows else "The inbox is empty.")
     if args.body:
         print("\n".join(f"\n{event.id}: {event.body.decode('utf-8', 'replace')}" for event in events))
+
+
+def _list_jobs(jobs: list[Job], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_job(job) for job in jobs]))
+        return
+    rows = [(job.id, _utc(job.created_at), job.kind, job.key, job.state, job.attempts, job.outcome[:90]) for job in jobs]
+    print(table(("Id", "Queued", "Kind", "Key", "State", "Tries", "Outcome"), rows, right=(0, 5)) if rows else "The outbox is empty.")
+
+
+def _job(job: Job) -> dict[str, object]:
+    return {"id": job.id, "kind": job.kind, "key": job.key, "payload": dict(job.payload), "state": str(job.state),
+            "attempts": job.attempts, "created_by": job.created_by, "created_at": _utc(job.created_at), "due_at": _utc(job.due_at),
+            "done_at": _utc(job.done_at), "outcome": job.outcome}
 
 
 def _payment(payment: Payment) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Failpoints: named places at transaction boundaries where a test can kill the process or raise.
 
 `COREHOURS_FAILPOINT=name` or `name:kill` ends the process there with SIGKILL, `name:raise` raises. Does nothing
-in production, whatever the environment says.
+in production, whatever the environment says. `./corehours check --failpoints` lists them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ from __future__ import annotations
 import os
 import signal
 
-NAMES = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
-         "inbox.applying", "inbox.applied", "inbox.processed")
+# Transactions: NAME.committing is just before the commit, NAME.committed just after it.
+PLACES = ("outbox.claim", "outbox.mark")
+# Places between two steps.
+STEPS = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
+         "inbox.applying", "inbox.applied", "inbox.processed", "outbox.handled")
+NAMES = (*STEPS, *(f"{place}.{when}" for place in PLACES for when in ("committing", "committed")))
 
 
 class Failpoint(Exception):
     """A test asked for trouble here."""
 
 
-def hit(name: str) -> None:
-    """Die here when the environment names this place. Call it with one of NAMES."""
+def hit(place: str, when: str = "") -> None:
+    """Die here when the environment names this place: one of STEPS, or one of PLACES with "committing" or "committed".
+    A place without a name is passed by."""
+    if not place:
+        return
+    name = f"{place}.{when}" if when else place
     assert name in NAMES, name
     wanted, _, how = os.environ.get("COREHOURS_FAILPOINT", "").partition(":")
     if wanted != name or os.environ.get("COREHOURS_ENV", "development") != "development":

@@ -15,6 +15,7 @@ import polars as pl
 from engine.audit import Anchor, AuditEntry
 from engine.explain import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.ledger import LedgerName, Posting
+from engine.outbox import Job
 from engine.payers import Payer
 from engine.payments import Checkout, Movement, Payment, PaymentStatus, ProviderEvent
 from engine.rates import RateCard
@@ -177,6 +178,14 @@ class PaymentShelf(Protocol):
     def revert_manual(self, receipt_id: str) -> str | None: ...
 
 
+class OutboxShelf(Protocol):
+    """What is to be done outside once the transaction is committed."""
+
+    def add(self, kind: str, key: str, payload: Mapping[str, object]) -> bool: ...
+    def get(self, id: int) -> Job | None: ...
+    def replay(self, id: int) -> bool: ...
+
+
 class UserShelf(Protocol):
     """People who sign in."""
 
@@ -253,6 +262,8 @@ class Transaction(Protocol):
     def quotes(self) -> QuoteShelf: ...
     @property
     def payments(self) -> PaymentShelf: ...
+    @property
+    def outbox(self) -> OutboxShelf: ...
     @property
     def explain_reads(self) -> ExplainReadsShelf: ...
     @property

@@ -22,6 +22,7 @@ from engine.errors import DomainError
 from webhooks import checkout, html, inbox
 from webhooks.log import say
 from webhooks.metrics import Metrics
+from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
@@ -38,7 +39,9 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     """The application over `store`; its worker lives as long as the application is served."""
     providers = load_providers(settings)
     metrics = Metrics(providers, lambda: figures(store))
-    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics), own_url)
+    metrics.expect_jobs(HANDLERS)
+    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics),
+                      OutboxWorker(store, providers, metrics), own_url)
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
@@ -69,12 +72,14 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     timer = BackgroundScheduler(timezone="UTC")
     timer.add_job(sweep, "interval", args=[sidecar.store], seconds=SWEEP_SECONDS, coalesce=True, max_instances=1)
     sidecar.worker.start()
+    sidecar.outbox.start()
     timer.start()
     try:
         yield
     finally:
         timer.shutdown(wait=False)
-        await sidecar.in_thread(sidecar.worker.stop, seconds=10)
+        await sidecar.in_thread(sidecar.worker.stop, seconds=10)        # first: what it applies may queue jobs
+        await sidecar.in_thread(sidecar.outbox.stop, seconds=10)
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -99,6 +104,8 @@ async def readyz(request: Request) -> JSONResponse:
         found = ["the database does not answer in time"]
     if not sidecar.worker.alive():
         found.append("the inbox worker has ended")
+    if not sidecar.outbox.alive():
+        found.append("the outbox worker has ended")
     return JSONResponse({"ready": not found, "reasons": found}, 503 if found else 200)
 
 

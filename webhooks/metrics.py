@@ -27,6 +27,8 @@ class Metrics:
         self.payments = Counter("payments", "Events applied, by what they did.", ("provider", "result"), registry=self.registry)
         self.unapplied = Counter("unapplied", "Money that came and could not be used: somebody must look.", ("provider",),
                                  registry=self.registry)
+        self.jobs = Counter("outbox_jobs", "Jobs of the outbox, by what became of an attempt.", ("kind", "result"),
+                            registry=self.registry)
         ProcessCollector(registry=self.registry)
         self.registry.register(_Database(figures))
         for name in providers:
@@ -45,6 +47,12 @@ class Metrics:
         self.seconds.labels(route)
         for method in methods:
             self.requests.labels(route, method, "200")
+
+    def expect_jobs(self, kinds: Iterable[str]) -> None:
+        """Show kinds of jobs before one was done."""
+        for kind in kinds:
+            for result in ("done", "again", "dead"):
+                self.jobs.labels(kind, result)
 
     def applied(self, provider: str, step: Step) -> None:
         """Count an event that was applied."""
@@ -78,6 +86,10 @@ class _Database:
         yield GaugeMetricFamily("inbox_failed", "Events left for a person.", value=now.inbox_failed if now else NAN)
         yield GaugeMetricFamily("inbox_oldest_seconds", "Age of the oldest waiting event.",
                                 value=now.inbox_oldest_seconds if now else NAN)
+        yield GaugeMetricFamily("outbox_waiting", "Jobs queued and not done yet.", value=now.outbox_waiting if now else NAN)
+        yield GaugeMetricFamily("outbox_dead", "Jobs left for a person.", value=now.outbox_dead if now else NAN)
+        yield GaugeMetricFamily("outbox_oldest_seconds", "Age of the oldest waiting job.",
+                                value=now.outbox_oldest_seconds if now else NAN)
         age = now.usage_age_seconds if now else None
         yield GaugeMetricFamily("usage_complete_age_seconds", "How old the newest complete usage is; NaN before the first.",
                                 value=NAN if age is None else age)

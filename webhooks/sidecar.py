@@ -17,6 +17,7 @@ from engine.errors import DomainError
 from engine.ports import PaymentProvider
 from webhooks.log import say
 from webhooks.metrics import Metrics
+from webhooks.outbox import OutboxWorker
 from webhooks.worker import Worker
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Sidecar:
     providers: dict[str, PaymentProvider]
     metrics: Metrics
     worker: Worker
+    outbox: OutboxWorker
     own_url: str
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 

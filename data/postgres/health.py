@@ -22,6 +22,9 @@ class Figures:
     inbox_waiting: int
     inbox_failed: int
     inbox_oldest_seconds: float
+    outbox_waiting: int
+    outbox_dead: int
+    outbox_oldest_seconds: float
     usage_age_seconds: float | None
     unapplied_micro: dict[tuple[str, str], int]
     sign_in_failures: int
@@ -45,7 +48,8 @@ def figures(store: Store) -> Figures:
         row = connection.execute(sa.text(_FIGURES)).one()
         kept = connection.execute(sa.text("select owner, currency, side * balance_micro from ledger_account"
                                           " where kind = 'unapplied'")).all()
-    return Figures(row.waiting, row.failed, float(row.oldest or 0), None if row.usage_age is None else float(row.usage_age),
+    return Figures(row.waiting, row.failed, float(row.oldest or 0), row.jobs, row.dead, float(row.oldest_job or 0),
+                   None if row.usage_age is None else float(row.usage_age),
                    {(owner, currency): int(micro) for owner, currency, micro in kept}, row.failures, row.locked)
 
 
@@ -53,6 +57,9 @@ _FIGURES = """
 select count(*) filter (where state in ('received', 'processing')) as waiting,
        count(*) filter (where state = 'failed') as failed,
        max(extract(epoch from clock_timestamp() - received_at)) filter (where state in ('received', 'processing')) as oldest,
+       (select count(*) from outbox where state in ('queued', 'working')) as jobs,
+       (select count(*) from outbox where state = 'dead') as dead,
+       (select max(extract(epoch from clock_timestamp() - created_at)) from outbox where state in ('queued', 'working')) as oldest_job,
        (select extract(epoch from clock_timestamp()
           - coalesce(min(complete_to) filter (where source <> 'file'), min(complete_to)))
         from ingest_watermark) as usage_age,

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 import stamina
 
 from data.analytics.lake import Lake
+from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.explain_reads import ExplainReadsShelf
@@ -24,6 +25,7 @@ from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
+from data.postgres.shelves.outbox import OutboxShelf
 from data.postgres.shelves.payers import PayerShelf
 from data.postgres.shelves.payments import PaymentShelf
 from data.postgres.shelves.quotes import QuoteShelf
@@ -61,6 +63,7 @@ class PostgresTransaction:
         self.connection = connection
         self.settings = settings
         self.actor = actor
+        self.place = ""                                     # names the failpoints around its commit
         self.follow_ups: list[Callable[[], None]] = []      # called once it is committed; none of them raises
         self._lake = lake
 
@@ -127,6 +130,11 @@ class PostgresTransaction:
         return InboxShelf(self.connection)
 
     @cached_property
+    def outbox(self) -> OutboxShelf:
+        """What is to be done outside once this is committed."""
+        return OutboxShelf(self.connection, self.actor)
+
+    @cached_property
     def finance_reads(self) -> FinanceReadsShelf:
         """Sums for finance and operations pages."""
         return FinanceReadsShelf(self.connection)
@@ -175,14 +183,18 @@ class Store:
         """The keys that audit entries may be signed with, by their id."""
         return {self.settings.audit_key_id: self.settings.secret("audit_key").encode()}
 
-    def run(self, work: Callable[[PostgresTransaction], T], actor: str = "system") -> T:
-        """Call `work` in one transaction and commit; the audit entries it queued are part of it."""
+    def run(self, work: Callable[[PostgresTransaction], T], actor: str = "system", place: str = "") -> T:
+        """Call `work` in one transaction and commit; the audit entries it queued are part of it. `place` names the failpoints
+        just before and just after the commit (`tx.place`: the work itself may name or clear it)."""
         for attempt in stamina.retry_context(on=worth_retrying, attempts=8, wait_initial=0.02, wait_max=0.5, timeout=30):
             with attempt:
                 with self.engine.begin() as connection:
                     tx = PostgresTransaction(connection, self.settings, actor, self.lake)
+                    tx.place = place
                     result = work(tx)
                     tail = tx.audit.flush() if "audit" in tx.__dict__ else None
+                    hit(tx.place, "committing")
+                hit(tx.place, "committed")
                 if tail is not None:
                     self._anchor(tail)
                 for follow_up in tx.follow_ups:
