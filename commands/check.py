@@ -11,6 +11,7 @@ from data.analytics import lake
 from data.postgres.invariants import INVARIANTS, violations
 from data.postgres.store import PostgresTransaction, Store
 from engine.audit import verify
+from engine.services.commitments import wrong_lines
 from engine.services.explain import MOST_CHECKED, disagreeing
 
 HELP = "check every invariant of the books; exit 1 when one is broken"
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def findings(store: Store) -> list[Finding]:
     """Every invariant, all of Postgres on one snapshot."""
-    return [*store.read(_books), _charges(store), _audit(store), _analytics(store)]
+    return [*store.read(_books), _charges(store), _minimums(store), _audit(store), _analytics(store)]
 
 
 def _books(tx: PostgresTransaction) -> list[Finding]:
@@ -57,6 +58,11 @@ def _charges(store: Store) -> Finding:
     where = store.read(disagreeing)
     return Finding(f"stored charges are what the rating function makes of the records (the newest {MOST_CHECKED:,})", len(where),
                    where[:20])
+
+
+def _minimums(store: Store) -> Finding:
+    where = store.read(wrong_lines)
+    return Finding("a month's minimum is what its cards and their days make", len(where), where[:20])
 
 
 def _audit(store: Store) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import datetime
+from typing import Any
 
 from commands.installation import installation
 from commands.output import table
@@ -14,7 +15,7 @@ from engine.money import amount_text
 from engine.periods import parse_instant
 from engine.policy import OPERATOR
 from engine.receipts import AMOUNTS, Receipt
-from engine.services.receipts import create_receipt, void_receipt
+from engine.services.receipts import create_receipt, payers_to_bill, void_receipt
 
 HELP = "receipts: create (-u USER | --everybody) --before T, list, show, void"
 
@@ -22,7 +23,7 @@ HELP = "receipts: create (-u USER | --everybody) --before T, list, show, void"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `receipts`."""
     verbs = parser.add_subparsers(dest="verb", required=True)
-    create = verbs.add_parser("create", help="bill what USER's jobs cost that ended before T and are not billed yet")
+    create = verbs.add_parser("create", help="bill what USER's jobs cost that ended before T, and what months fall short of a minimum")
     whose = create.add_mutually_exclusive_group(required=True)
     whose.add_argument("-u", "--user")
     whose.add_argument("--everybody", action="store_true", help="one receipt for each user who has something to bill")
@@ -70,7 +71,7 @@ def _everybody(store: Store, args: argparse.Namespace) -> int:
     """A receipt for each payer, each in a transaction of its own; who is refused is named, exit 1 when anybody was."""
     before = parse_instant(args.before, store.read(lambda tx: tx.now), store.settings.zone)
     made, refused = [], {}
-    for payer in store.read(lambda tx: tx.receipts.payers_with_open_runs(before)):
+    for payer in store.read(lambda tx: payers_to_bill(tx, before)):
         try:
             made.append(store.run(lambda tx, payer=payer: create_receipt(tx, payer, before, OPERATOR), actor=OPERATOR.name))
         except DomainError as refusal:
@@ -94,11 +95,21 @@ def summary(receipt: Receipt) -> dict[str, object]:
 
 
 def with_lines(tx: PostgresTransaction, receipt: Receipt) -> dict[str, object]:
-    """A receipt as JSON values with its lines, one a job, and its history."""
-    lines = tx.receipts.lines(receipt.id).select("run_key", "job_id", "kind", "live", "rate_card", "policy", *AMOUNTS)
+    """A receipt as JSON values with its lines, one a job or one a month's minimum, and its history."""
+    lines = [_line(row) for row in tx.receipts.lines(receipt.id).iter_rows(named=True)]
     history = [{"at": _utc(event.at), "from": event.from_status, "to": event.to_status, "by": event.actor, "reason": event.reason}
                for event in tx.receipts.events(receipt.id)]
-    return summary(receipt) | {"lines": lines.to_dicts(), "history": history}
+    return summary(receipt) | {"lines": lines, "history": history}
+
+
+def _line(row: dict[str, Any]) -> dict[str, object]:
+    """A line as JSON values; `minimum` is null but on the line of a month."""
+    month = None if row["month"] is None else {
+        "month": f"{row['month']:%Y-%m}", "cards": row["card_line"], "minimum_micro": row["minimum_micro"], "used_micro": row["used_micro"],
+        "billed_before_micro": row["before_micro"], "shares": [
+            {"rate_card": card, "days": days, "micro": micro} for card, days, micro in json.loads(row["shares"])]}
+    shown = ("run_key", "job_id", "kind", "live", "rate_card", "policy", *AMOUNTS, "commitment_micro")
+    return {name: row[name] for name in shown} | {"minimum": month}
 
 
 def _utc(instant: datetime | None) -> str | None:
@@ -110,7 +121,7 @@ def _listing(receipts: list[Receipt]) -> str:
         return "No receipt yet."
     rows = [(receipt.number, receipt.payer, receipt.status, receipt.lines, amount_text(receipt.total_micro, receipt.currency),
              receipt.currency, receipt.issued_at.date(), receipt.id) for receipt in receipts]
-    return table(("Number", "User", "Status", "Jobs", "Total", "", "Issued", "Id"), rows, right=(3, 4))
+    return table(("Number", "User", "Status", "Lines", "Total", "", "Issued", "Id"), rows, right=(3, 4))
 
 
 def _page(receipt: dict[str, object]) -> str:
@@ -118,7 +129,8 @@ def _page(receipt: dict[str, object]) -> str:
     assert isinstance(lines, list) and isinstance(history, list)
     currency, total = str(receipt["currency"]), receipt["total_micro"]
     assert isinstance(total, int)
-    rows = [(line["job_id"], line["kind"], line["rate_card"], amount_text(line["cost_micro"], currency)) for line in lines]
+    rows = [(line["job_id"] or f"minimum of {line['minimum']['month']}", line["kind"], line["rate_card"],
+             amount_text(line["cost_micro"], currency)) for line in lines]
     steps = [f"{step['at']}  {step['to']}  by {step['by']}" + (f": {step['reason']}" if step["reason"] else "") for step in history]
     return "\n".join([f"Receipt {receipt['number']} of {receipt['user']}: {receipt['status']}", "",
                       table(("Job", "Line", "Card", currency), rows, right=(3,)), "",

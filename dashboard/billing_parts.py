@@ -57,15 +57,18 @@ def _bill_one(payer: str, before: datetime, by: Person) -> Made:
 
 def queue_table(queue: pl.DataFrame, now: datetime, currency: str, key: str, select: bool) -> list[str]:
     """Payers with what is to be billed; the answer is the names of those selected."""
+    least = {"minimum": tables.money_column(f"Minimums, {currency}", 120)} if queue["months"].any() else {}
     rows = queue.select(
-        "payer", "tier", "jobs", "adjustments", oldest=pl.Series([words.day(end, now) for end in queue["oldest_end"]]),
+        "payer", "tier", "jobs", "adjustments", minimum=pl.col("minimum_micro") / 1e6,
+        oldest=pl.Series([words.day(end, now) for end in queue["oldest_end"]]),
         usage=pl.col("usage_micro") / 1e6, corrections=pl.col("adjustment_micro") / 1e6, due=pl.col("due_micro") / 1e6)
     picked = tables.table(
-        rows, {"payer": tables.text_column("Payer", 190), "tier": tables.text_column("Tier", 90),
+        rows.select(pl.all() if least else pl.exclude("minimum")),
+        {"payer": tables.text_column("Payer", 150 if least else 190), "tier": tables.text_column("Tier", 90),
                "oldest": tables.text_column("Oldest job", 110), "jobs": tables.number_column("Jobs", 80),
-               "adjustments": tables.number_column("Corrected", 90), "usage": tables.money_column(f"New, {currency}", 130),
-               "corrections": tables.money_column(f"Corrections, {currency}", 150),
-               "due": tables.money_column(f"To bill, {currency}", 150)},
+               "adjustments": tables.number_column("Corrected", 90), "usage": tables.money_column(f"New, {currency}", 110),
+               "corrections": tables.money_column(f"Corrections, {currency}", 130), **least,
+               "due": tables.money_column(f"To bill, {currency}", 120)},
         key=tables.key_of(key, queue["payer"]), select="multi-row" if select else "", alt="Payers with unbilled jobs")
     return [queue["payer"][row] for row in picked]
 
@@ -77,8 +80,10 @@ def ask_receipts(queue: pl.DataFrame, before: datetime, upto: date, now: datetim
     sums = queue.group_by("currency", maintain_order=True).agg(pl.col("due_micro").sum()).iter_rows()
     total = " and ".join(f"**{money(micro, currency)}**" for currency, micro in sums)
     who = plain(names[0]) if len(names) == 1 else count(len(names), "payer")
-    jobs = int((queue["jobs"] + queue["adjustments"]).sum())
-    st.markdown(f"{who} will owe {total} for {count(jobs, 'job')} that ended up to {words.day(upto)}, tax aside. Prices, tier and"
+    jobs, months = int((queue["jobs"] + queue["adjustments"]).sum()), int(queue["months"].sum())
+    what = [f"{count(jobs, 'job')} that ended up to {words.day(upto)}"] if jobs or not months else []
+    what += [f"{count(months, 'month')} short of a minimum"] if months else []
+    st.markdown(f"{who} will owe {total} for {' and '.join(what)}, tax aside. Prices, tier and"
                 " tax are locked and numbers are given. An issued receipt never changes: what is wrong is voided, or corrected"
                 " on the next one.")
     if before > now:

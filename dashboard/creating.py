@@ -55,9 +55,10 @@ def payer_choice(person: Person, moment: datetime) -> str | None:
 
 def preview(draft: Draft, payer: str) -> None:
     """What the receipt would say, per meter, with tax and total."""
-    adjustments = int((draft.lines["kind"] == "adjustment").sum())
-    note = f" · {words.count(adjustments, 'adjustment')} of earlier receipts" if adjustments else ""
-    st.markdown(f"**{words.plain(payer)}** pays for **{words.count(len(draft.lines) - adjustments, 'job')}**{note}. "
+    jobs, adjustments, months = (int((draft.lines["kind"] == kind).sum()) for kind in ("usage", "adjustment", "commitment"))
+    note = f" · {words.count(months, 'month')} up to the minimum" if months else ""
+    note += f" · {words.count(adjustments, 'adjustment')} of earlier receipts" if adjustments else ""
+    st.markdown(f"**{words.plain(payer)}** pays for **{words.count(jobs, 'job')}**{note}. "
                 f"Rates, tier *{draft.tier}* and tax are locked when it is issued.")
     rows = reads.draft_rows(draft)
     tables.table(rows, {"what": tables.text_column("What", 200), "quantity": tables.number_column("Quantity", 110, 2),

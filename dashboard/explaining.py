@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import streamlit as st
 
 from dashboard import navigation, reads, tables, words
 from dashboard.job_table import shown
 from engine.charge_parts import Kind
+from engine.commitment_text import whose, why
+from engine.commitments import MonthStanding
 from engine.errors import DomainError
 from engine.explain import Explained, Factor, Run
 from engine.explain_text import card_line, max_of_words, month_words, record_lines, rounding_words, time_lines, valid_from
@@ -39,6 +43,28 @@ def explain_cost(person: Person, run_key: str) -> None:
         st.markdown(words.plain(because.sentence))
     _records(found)
     _receipt_button(person, found)
+
+
+@st.dialog("Explain this minimum", width="medium", icon=":material/function:")
+def explain_minimum(person: Person, payer: str, month: date, line: str) -> None:
+    """Show what a month costs a payer at least on one line of the book, and what became of it."""
+    found, now = reads.minimums(person, payer, month)
+    for one in (standing for standing in found if standing.due.of.line == line):
+        currency = one.due.minimum.card.currency
+        st.markdown(f"{words.month(month)}: **{words.plain(payer)}** pays at least "
+                    f"**{words.money(one.due.minimum.micro, currency)}** at {words.plain(whose(line))}.")
+        with st.container(gap="xxsmall"):
+            tables.rows_of(_minimum_rows(one))
+        st.markdown(words.plain(why(one, now, words.zone())))
+
+
+def _minimum_rows(one: MonthStanding) -> list[tuple[str, str]]:
+    """What the minimum comes from, what the usage leaves of it, and what receipts say."""
+    due = one.due
+    shares = [(words.plain(f"Card {share.rate_card}, {share.days} of {due.minimum.days} days"), words.money(share.micro))
+              for share in due.minimum.shares]
+    lines = [(words.plain(f"Receipt {line.number} ({line.status}), {line.kind}"), words.money(line.cost_micro)) for line in one.lines]
+    return [*shares, ("Its usage costs", words.money(due.used_micro)), ("Which leaves", words.money(due.due_micro)), *lines]
 
 
 def _charge(found: Explained) -> None:

@@ -53,10 +53,12 @@ def columns(names: Sequence[str], currency: str, widths: dict[str, int] | None =
 
 
 def line_rows(lines: pl.DataFrame) -> pl.DataFrame:
-    """A receipt's lines (RECEIPT_JOBS_SCHEMA) as table cells; quantities in the meters' units."""
+    """A receipt's lines (RECEIPT_JOBS_SCHEMA) as table cells; quantities in the meters' units; a month's minimum has no job."""
     return lines.select(
         pl.col("end_at").dt.convert_time_zone(str(words.zone())).dt.replace_time_zone(None).alias("ended"),
-        pl.col("job_id").alias("job"), pl.col("job_name").map_elements(shown, return_dtype=pl.String).alias("name"),
+        pl.col("job_id").alias("job"),
+        pl.coalesce(pl.col("job_name").map_elements(shown, return_dtype=pl.String),
+                    pl.format("minimum of {}", pl.col("month").dt.strftime("%B %Y"))).alias("name"),
         pl.col("account_name").alias("account"), "kind", "rate_card",
         *((pl.col(f"{name}_seconds") / words.UNIT_SIZE[meter]).alias(meter)
           for meter, name in (("cpu", "cpu_core"), ("gpu", "gpu"), ("mem", "mem_mib"))),

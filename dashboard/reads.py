@@ -20,6 +20,7 @@ from data.analytics import reads as analytics
 from data.postgres.shelves.receipts import ReceiptEvent
 from data.postgres.shelves.usage_reads import SPAN_SCHEMA, Filters, NowRunning, Scope, Totals
 from data.postgres.store import PostgresTransaction
+from engine.commitments import MonthStanding
 from engine.errors import NothingToBill
 from engine.explain import Explained
 from engine.money import round_to_minor
@@ -27,6 +28,7 @@ from engine.payments import Payment
 from engine.rates import RateCard
 from engine.receipts import Draft, Receipt, ReceiptStatus
 from engine.services import receipts as receipt_service
+from engine.services.commitments import month_standing
 from engine.services.explain import explain_run
 from engine.users import Action, Person
 
@@ -82,7 +84,8 @@ class ReceiptPage:
 
     receipt: Receipt
     meters: pl.DataFrame
-    adjustments: pl.DataFrame
+    adjustments: pl.DataFrame           # of jobs
+    months: pl.DataFrame                # lines of months' minimums, and adjustments of these
     cards: dict[str, RateCard]
     events: list[ReceiptEvent]
     first_end: datetime | None
@@ -227,7 +230,7 @@ def preview(person: Person, payer: str, before: datetime) -> Draft | None:
 
 def billable_payers(before: datetime) -> list[str]:
     """Who has something to bill, for those who bill others."""
-    return store().read(lambda tx: tx.receipts.payers_with_open_runs(before))
+    return store().read(lambda tx: receipt_service.payers_to_bill(tx, before))
 
 
 def receipt_page(person: Person, name: str) -> ReceiptPage:
@@ -239,15 +242,21 @@ def _receipt_page(tx: PostgresTransaction, person: Person, name: str) -> Receipt
     receipt = receipt_service.get_receipt(tx, name, person)
     first, last = tx.usage_reads.receipt_span(receipt.id)
     jobs = tx.usage_reads.receipt_jobs(receipt.id)
-    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), jobs.filter(kind="adjustment"),
+    of_job = pl.col("month").is_null()
+    return ReceiptPage(receipt, tx.usage_reads.receipt_by_meter(receipt.id), jobs.filter(of_job, kind="adjustment"), jobs.filter(~of_job),
                        {card.name: card for card in tx.rates.book()}, tx.receipts.events(receipt.id), first, last, tx.now)
 
 
 def receipt_jobs(person: Person, name: str) -> pl.DataFrame:
-    """A receipt's lines, one a job."""
+    """A receipt's lines, one a job or one a month's minimum."""
     def read(tx: PostgresTransaction) -> pl.DataFrame:
         return tx.usage_reads.receipt_jobs(receipt_service.get_receipt(tx, name, person).id)
     return store().read(read)
+
+
+def minimums(person: Person, payer: str, month: date) -> tuple[list[MonthStanding], datetime]:
+    """What a month costs a payer at least, and the database's clock; refused to whoever may not see it."""
+    return store().read(lambda tx: (month_standing(tx, payer, month, person), tx.now))
 
 
 def payments(person: Person, name: str) -> tuple[Receipt, list[Payment], datetime]:
@@ -271,8 +280,10 @@ def draft_rows(draft: Draft) -> list[dict[str, object]]:
     rows: list[tuple[str, float | None, str, int]] = [
         (names[meter], words.in_units_micro(int(lines[sizes[meter]].sum()), meter) / 1e6, words.METER_UNITS[meter],
          round_to_minor(draft.income_micro[meter], currency)) for meter in names if meter != "extra" or draft.income_micro[meter]]
-    rest = draft.subtotal_micro - sum(row[3] for row in rows)
-    more = (("Rounding of the jobs", rest), (store().settings.tax_name, draft.tax_micro), ("Rounding", draft.rounding_micro))
+    least = draft.income_micro["commitment"]
+    rest = draft.subtotal_micro - sum(row[3] for row in rows) - least
+    more = (("Up to months' minimums", least), ("Rounding of the jobs", rest), (store().settings.tax_name, draft.tax_micro),
+            ("Rounding", draft.rounding_micro))
     rows += [(name, None, "", micro) for name, micro in more if micro]
     return [{"what": what, "quantity": quantity, "unit": unit, "amount": micro / 1e6} for what, quantity, unit, micro in rows]
 

@@ -19,7 +19,9 @@ from data.analytics import lake
 from data.postgres.shelves.finance_reads import Receivable, Received, Span
 from data.postgres.shelves.operations_reads import AuditLine, Watermark
 from data.postgres.store import PostgresTransaction
+from engine.commitments import MonthDue
 from engine.receipts import Receipt
+from engine.services.commitments import open_months
 
 MONTHS = 12
 METERS = ("cpu", "gpu", "mem", "extra")
@@ -191,7 +193,8 @@ def payers() -> Payers:
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """The billing page: who is to be billed up to `before`, and the receipts that wait for money."""
+    """The billing page: who is to be billed up to `before`, and the receipts that wait for money. The queue is QUEUE_SCHEMA with
+    `months` short of a minimum (or billed too much for it) and their `minimum_micro`, which `due_micro` contains."""
 
     now: datetime
     freshness: tuple[str, str, str]
@@ -204,11 +207,22 @@ class Billing:
     settled: list[Receipt]
 
 
+def with_minimums(queue: pl.DataFrame, months: Sequence[MonthDue]) -> pl.DataFrame:
+    """The queue with what months' minimums add to it, the largest sum first; a payer may be in it for a minimum alone."""
+    keys = ["payer", "tier", "currency"]
+    owed = pl.DataFrame([(due.of.payer, due.tier, due.minimum.card.currency, due.owed_micro) for due in months], orient="row",
+                        schema={**dict.fromkeys(keys, pl.String), "owed": pl.Int64})
+    sums = owed.group_by(keys).agg(pl.len().cast(pl.Int64).alias("months"), pl.col("owed").sum().alias("minimum_micro"))
+    both = queue.join(sums, on=keys, how="full", coalesce=True).with_columns(pl.col(pl.Int64).fill_null(0))
+    return both.with_columns(pl.col("due_micro") + pl.col("minimum_micro")).sort("due_micro", "payer", descending=[True, False])
+
+
 def billing(before: datetime, settled: int = 100) -> Billing:
     """The queue, open receipts by age, and the newest receipts that are not open."""
     def read(tx: PostgresTransaction) -> Billing:
         shelf, currency = tx.finance_reads, tx.settings.default_currency
-        return Billing(tx.now, reads.freshness(tx), month_of(tx.now, tx.settings.zone), currency, shelf.billing_queue(before),
+        return Billing(tx.now, reads.freshness(tx), month_of(tx.now, tx.settings.zone), currency,
+                       with_minimums(shelf.billing_queue(before), open_months(tx, before)),
                        shelf.open_receipts(tx.now), shelf.receivable(currency, tx.now), shelf.receivable_by_age(currency, tx.now),
                        tx.receipts.all(statuses=["paid", "void", "refunded"])[:settled])
     return store().read(read)

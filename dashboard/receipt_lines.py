@@ -1,4 +1,4 @@
-"""A receipt's lines as people read them: one row a meter and card, corrections as rows of their own, sums that agree.
+"""A receipt's lines as people read them: one row a meter and card, months' minimums and corrections as rows of their own, sums that agree.
 
 What is shown has two decimals; a row of its own says what the jobs' rounding adds, so that the shown parts are the subtotal.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dashboard import words
 from dashboard.reads import ReceiptPage
@@ -38,6 +39,7 @@ def lines(page: ReceiptPage) -> list[Line]:
     """The rows of the document; their amounts add up to the subtotal."""
     receipt = page.receipt
     exact = [line for group in page.meters.filter(kind="usage").iter_rows(named=True) for line in _meter_lines(group, page.cards)]
+    exact += [_minimum(group) for group in page.months.iter_rows(named=True)]
     exact += [_adjustment(group, page.cards) for group in page.adjustments.iter_rows(named=True)]
     shown = [replace(line, amount_micro=round_to_minor(line.amount_micro, receipt.currency)) for line in exact]
     rest = receipt.subtotal_micro - sum(line.amount_micro for line in shown)
@@ -58,6 +60,12 @@ def _line(what: str, meter: str, group: Mapping[str, int], card: RateCard) -> Li
     price = card.only_price_micro(sold)
     return Line(what, group[f"{meter}_micro"], words.in_units_micro(group[QUANTITIES[meter]], meter) / 1e6,
                 words.METER_UNITS[meter], None if price is None else price / 1e6)
+
+
+def _minimum(group: Mapping[str, Any]) -> Line:
+    """What a month was short of its minimum, or a correction of that."""
+    lead = "Minimum of" if group["kind"] == "commitment" else "Adjustment: minimum of"
+    return Line(f"{lead} {words.month(group['month'])}, {group['card_line']}", group["cost_micro"])
 
 
 def _adjustment(group: Mapping[str, int], cards: Mapping[str, RateCard]) -> Line:

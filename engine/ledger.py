@@ -23,7 +23,7 @@ class Kind(StrEnum):
     RECEIVABLE = "receivable"
     """What a payer owes us."""
     INCOME = "income"
-    """What we earned, per meter."""
+    """What we earned, per meter, and by months' minimums (`commitment`)."""
     CLEARING = "clearing"
     """Money at a provider, on its way to our bank."""
     REFUND_PENDING = "refund_pending"

@@ -6,13 +6,14 @@ A Transaction is one open database transaction with a shelf per noun; what it pr
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from engine.audit import Anchor, AuditEntry
+from engine.commitments import MonthLine, Months
 from engine.explain import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.ledger import LedgerName, Posting
 from engine.outbox import Job
@@ -109,6 +110,14 @@ class ReceiptShelf(Protocol):
     def get(self, name: str, lock: bool = False) -> Receipt | None: ...
     def all(self, payers: Sequence[str] | None = None, statuses: Sequence[str] | None = None) -> list[Receipt]: ...
     def lines(self, receipt_id: str) -> pl.DataFrame: ...
+
+
+class CommitmentShelf(Protocol):
+    """What months' minimums are reckoned from."""
+
+    def months(self, lines: Collection[str], zone: str, since: datetime, until: datetime, payer: str | None = None) -> Months: ...
+    def lines(self, payer: str | None = None, month: date | None = None) -> list[MonthLine]: ...
+    def last_billed_month(self, line: str) -> date | None: ...
 
 
 class UsageShelf(Protocol):
@@ -252,6 +261,8 @@ class Transaction(Protocol):
     def ledger(self) -> LedgerShelf: ...
     @property
     def receipts(self) -> ReceiptShelf: ...
+    @property
+    def commitments(self) -> CommitmentShelf: ...
     @property
     def usage(self) -> UsageShelf: ...
     @property

@@ -73,13 +73,14 @@ def _draft(place: Place) -> Draft:
     policy = _word(Policy, given["policy"])
     if policy is Policy.BILLING_TRES and not any(price.meter == Meter.BILLING for price in prices):
         given["prices"].refuse("the policy billing_tres charges the meter billing, which has no price here.")
+    least, unused = _commitment(given["commitment"], "tier" in given) if "commitment" in given else (0, False)
     card = RateCard(
         tier=_tier(given["tier"]) if "tier" in given else "", project=_project(given["project"]) if "project" in given else "",
         version=0, currency=_currency(given["currency"]), valid_from=_instant(given["valid_from"], zone), policy=policy,
         rounding=_word(Rounding, given["rounding"]), prices=prices,
         modifiers=_modifiers(given["modifiers"], zone) if "modifiers" in given else (),
-        commitment_micro=_amount(given["commitment"]) if "commitment" in given else 0,
-        time_zone=zone.key, note=_note(given["note"]) if "note" in given else "")
+        commitment_micro=least, commitment_unused=unused, time_zone=zone.key,
+        note=_note(given["note"]) if "note" in given else "")
     return Draft(card, place.line, lines_of(given), _valid_to(given, card, zone))
 
 
@@ -192,6 +193,24 @@ def _amount(place: Place) -> int:
     if micro > MOST_MICRO:
         place.refuse(f"{text[:40]!r} is too large; the most is {exact_text(MOST_MICRO)}.")
     return micro
+
+
+def _commitment(place: Place, of_tier: bool) -> tuple[int, bool]:
+    """What a month costs at least, and whether a month in which nothing was used does too."""
+    if not place.is_mapping:
+        return _amount(place), False
+    given = place.mapping(("amount", "unused"), ("amount",))
+    unused = "unused" in given and _yes(given["unused"])
+    if unused and not of_tier:
+        given["unused"].refuse("a project is nobody's own: only a tier's card can charge months in which nothing was used.")
+    least = _amount(given["amount"])
+    return least, unused and least > 0
+
+
+def _yes(place: Place) -> bool:
+    if place.text() not in ("true", "false"):
+        place.refuse(f"{place.text()!r} is not true or false.")
+    return place.text() == "true"
 
 
 def _modifiers(place: Place, zone: ZoneInfo) -> tuple[Modifier, ...]:

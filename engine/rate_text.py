@@ -37,7 +37,8 @@ def card_facts(card: RateCard) -> dict[str, Any]:
     if card.modifiers:
         facts["modifiers"] = [_modifier_facts(one, card.time_zone) for one in card.modifiers]
     if card.commitment_micro:
-        facts["commitment"] = amount(card.commitment_micro)
+        least = amount(card.commitment_micro)
+        facts["commitment"] = {"amount": least, "unused": "true"} if card.commitment_unused else least
     return {**facts, "note": card.note}
 
 
@@ -114,7 +115,7 @@ def _block(facts: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, list):
             yield f"{key}:"
             yield from (f"  - {_flow(entry)}" for entry in value)
-        elif isinstance(value, dict) and "price" not in value:
+        elif isinstance(value, dict) and "price" not in value and "amount" not in value:
             yield f"{key}:"
             yield from (f"  {line}" for line in _block(value))
         elif key != "note" or value:
@@ -145,7 +146,7 @@ def terms(card: RateCard) -> dict[str, Any]:
             "name": one.name, "factor_ppm": one.factor_ppm, "hours": list(one.hours) if one.hours else None,
             "weekdays": sorted(one.weekdays), "dates": [day.isoformat() for day in one.dates],
             "spans": [[_instant_text(start), _instant_text(end)] for start, end in one.spans]} for one in card.modifiers],
-        "commitment_micro": card.commitment_micro, "time_zone": card.time_zone}
+        "commitment_micro": card.commitment_micro, "commitment_unused": card.commitment_unused, "time_zone": card.time_zone}
 
 
 def prices_of(kept: Mapping[str, Any]) -> tuple[Price, ...]:

@@ -86,6 +86,7 @@ class RateCard:
     time_zone: str = "UTC"                  # of modifiers and of the months of quotas
     project: str = ""                       # prices what is run in that Slurm account, for payers of any tier
     note: str = ""
+    commitment_unused: bool = False         # … also a month in which nothing was used
 
     def __post_init__(self) -> None:
         ordered = sorted(self.prices, key=lambda price: (_ORDER.get(price.meter, len(_ORDER)), price.model))

@@ -1,17 +1,21 @@
 """Receipts: what turns unbilled runs into a document with a number. States, legal moves and sums; no table, no clock.
 
 A line is what one run still owes: its charge less what live lines already billed for it. The first line of a run is
-its `usage`; whatever a later correction adds or takes is an `adjustment` on the next receipt.
+its `usage`; whatever a later correction adds or takes is an `adjustment` on the next receipt. A payer's month whose usage
+is short of a card's minimum (engine/commitments.py) has a `commitment` line, and adjustments, of its own.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 import polars as pl
 
+from engine.commitments import MonthDue
 from engine.errors import DomainError, IllegalMove, NothingToBill
 from engine.money import amount_text, round_to_minor, share_to_minor
 
@@ -25,6 +29,15 @@ OPEN_SCHEMA: dict[str, pl.DataType] = {
     "rate_card": pl.String(), "policy": pl.String(), **{name: pl.Int64() for name in AMOUNTS},
     **{f"billed_{name}": pl.Int64() for name in AMOUNTS}, "has_usage_line": pl.Boolean(),
 }
+# What a line of a payer's month says: which month of which line of the book, its minimum, what its usage cost, what live
+# lines had billed of the shortfall before, and the shares of the cards (JSON); null on the line of a run.
+MONTH_SCHEMA: dict[str, pl.DataType] = {
+    "card_line": pl.String(), "month": pl.Date(), "minimum_micro": pl.Int64(), "used_micro": pl.Int64(), "before_micro": pl.Int64(),
+    "shares": pl.String()}
+# The lines of a receipt; `commitment_micro` is what a line adds for a month's minimum.
+LINE_SCHEMA: dict[str, pl.DataType] = {
+    **{name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith(("billed_", "has_"))}, "kind": pl.String(),
+    "commitment_micro": pl.Int64(), **MONTH_SCHEMA}
 
 
 class ReceiptStatus(StrEnum):
@@ -84,11 +97,11 @@ class Draft:
 
     currency: str
     tier: str
-    lines: pl.DataFrame
+    lines: pl.DataFrame                     # LINE_SCHEMA
     subtotal_micro: int
     tax_micro: int
     rounding_micro: int
-    income_micro: dict[str, int]            # per meter
+    income_micro: dict[str, int]            # per meter, and of months' minimums
     line_rounding_micro: int                # what rounding on the lines adds up to
 
     @property
@@ -104,20 +117,35 @@ def check_move(number: str, status: ReceiptStatus, to: ReceiptStatus) -> None:
 
 
 def open_lines(runs: pl.DataFrame) -> pl.DataFrame:
-    """What each run of OPEN_SCHEMA still owes, as lines: its usage, or what a correction of it adds or takes."""
+    """What each run of OPEN_SCHEMA still owes, as lines (LINE_SCHEMA): its usage, or what a correction of it adds or takes."""
     owed = [(pl.col(name) - pl.col(f"billed_{name}").fill_null(0)).alias(name) for name in AMOUNTS]
     kind = pl.when("has_usage_line").then(pl.lit("adjustment")).otherwise(pl.lit("usage")).alias("kind")
-    lines = runs.with_columns(kind, *owed)
-    return lines.drop("has_usage_line", *(f"billed_{name}" for name in AMOUNTS))
+    none = [pl.lit(None, dtype).alias(name) for name, dtype in MONTH_SCHEMA.items()]
+    return runs.with_columns(kind, *owed, *none, commitment_micro=pl.lit(0, pl.Int64)).select(*LINE_SCHEMA)
 
 
-def draft(runs: pl.DataFrame, tax_ppm: int) -> Draft:
-    """The receipt that `runs` (OPEN_SCHEMA, one payer) would make; refused when there is nothing, or nothing owed.
+def month_lines(months: Sequence[MonthDue]) -> pl.DataFrame:
+    """What each payer's month still owes beside its usage, as lines (LINE_SCHEMA) without a run."""
+    return pl.DataFrame([_month_line(due) for due in months if due.owed_micro], schema=LINE_SCHEMA)
+
+
+def _month_line(due: MonthDue) -> dict[str, object]:
+    card, shares = due.minimum.card, due.minimum.shares
+    return dict.fromkeys(AMOUNTS, 0) | {
+        "usage_id": None, "revision": due.billed.revision + 1, "run_key": None, "currency": card.currency, "tier": due.tier,
+        "rate_card": card.name, "policy": str(card.policy), "kind": due.kind, "commitment_micro": due.owed_micro,
+        "cost_micro": due.owed_micro, "card_line": due.of.line, "month": due.of.month, "minimum_micro": due.minimum.micro,
+        "used_micro": due.used_micro, "before_micro": due.billed.micro,
+        "shares": json.dumps([[share.rate_card, share.days, share.micro] for share in shares])}
+
+
+def draft(runs: pl.DataFrame, tax_ppm: int, months: Sequence[MonthDue] = ()) -> Draft:
+    """The receipt that `runs` (OPEN_SCHEMA) and `months` of one payer would make; refused when there is nothing, or nothing owed.
 
     Tax is taken on the sum of the lines and rounded to the minor unit; what is then left below a minor unit is the
     receipt's rounding. With a card that rounds per job both are zero unless there is tax.
     """
-    lines = open_lines(runs)
+    lines = pl.concat([month_lines(months), open_lines(runs)])
     if lines.is_empty():
         raise NothingToBill("No ended job is unbilled.")
     currencies = lines["currency"].unique().sort().to_list()
@@ -129,5 +157,5 @@ def draft(runs: pl.DataFrame, tax_ppm: int) -> Draft:
         raise NothingToBill(f"Corrections give back {amount_text(-subtotal, currency)} {currency}; they wait for the next jobs.")
     tax = share_to_minor(subtotal, tax_ppm, currency)
     rounding = round_to_minor(subtotal + tax, currency) - subtotal - tax
-    income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem", "extra")}
+    income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem", "extra", "commitment")}
     return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, int(lines["rounding_micro"].sum()))

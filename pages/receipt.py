@@ -52,7 +52,7 @@ def back() -> None:
 def subtitle(page: reads.ReceiptPage) -> str:
     """Whose, which jobs, when."""
     receipt = page.receipt
-    span = f"jobs that ended {words.span(page.first_end, page.last_end)}" if page.first_end else "adjustments only"
+    span = f"jobs that ended {words.span(page.first_end, page.last_end)}" if page.first_end else "no new jobs"
     return f"{words.plain(receipt.payer)} · {span} · issued {words.moment(receipt.issued_at)} by {words.plain(receipt.issued_by)}"
 
 
@@ -113,15 +113,20 @@ def said(event: reads.ReceiptEvent) -> str:
 
 
 def jobs(person: Person, receipt: Receipt) -> None:
-    """Its lines job by job, and the same as a file."""
-    with st.expander(f"{words.count(receipt.lines, 'line')}, one a job", icon=":material/list:"):
+    """Its lines one by one, and the same as a file."""
+    with st.expander(f"{words.count(receipt.lines, 'line')}, one a job or a month's minimum", icon=":material/list:"):
         found = reads.receipt_jobs(person, receipt.id)
         selected = tables.table(job_table.line_rows(found), job_table.line_columns(receipt.currency), key="receipt_jobs",
-                                select="single-row", on_select=_selected, height=400, alt="The receipt's lines, one a job")
+                                select="single-row", on_select=_selected, height=400,
+                                alt="The receipt's lines, one a job or a month's minimum")
         st.download_button("Lines as CSV", lambda: exports.csv(found.with_columns(exports.exact("cost_micro").alias("cost"))),
                            f"{receipt.number}.csv", "text/csv", on_click="ignore", icon=":material/download:", key="lines_csv")
     if st.session_state.pop("line_selected", False) and selected:
-        explaining.explain_cost(person, str(found["run_key"][selected[0]]))
+        line = found.row(selected[0], named=True)
+        if line["run_key"] is None:
+            explaining.explain_minimum(person, receipt.payer, line["month"], line["card_line"])
+        else:
+            explaining.explain_cost(person, line["run_key"])
 
 
 def _selected() -> None:

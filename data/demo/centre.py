@@ -176,7 +176,7 @@ def _waits(receipt: Receipt, month: Month) -> bool:
 def _issue(tx: PostgresTransaction, month: Month, by: Person) -> list[Receipt]:
     tx.now = month.issued
     names = {member.name for member in MEMBERS}
-    return [receipt for payer in tx.receipts.payers_with_open_runs(month.end) if payer in names
+    return [receipt for payer in receipts.payers_to_bill(tx, month.end) if payer in names
             for receipt in _receipt(tx, payer, month.end, by)]
 
 

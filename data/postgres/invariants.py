@@ -44,6 +44,22 @@ INVARIANTS = (
         where side * balance_micro < floor_micro"""),
     Invariant("a job stands on one live receipt at most", """
         select 'usage ' || usage_id from receipt_line where live and kind = 'usage' group by usage_id having count(*) > 1"""),
+    Invariant("a payer's month has one live line for a minimum at most, and corrections of it", """
+        select payer || ' ' || month || ' ' || card_line from receipt_line where live and month is not null and kind = 'commitment'
+        group by payer, month, card_line having count(*) > 1"""),
+    Invariant("a line of a month's minimum is the shortfall it states, less what was billed before", """
+        select 'line ' || id from receipt_line where (usage_id is null) <> (month is not null)
+          or (month is not null and cost_micro <> greatest(0, minimum_micro - used_micro) - before_micro)
+          or (usage_id is not null and commitment_micro <> 0)"""),
+    Invariant("what a month's minimum was billed is the shortfall its last line states, until one of its receipts is void", """
+        select m.payer || ' ' || m.month || ' ' || m.card_line from (
+          select l.payer, l.month, l.card_line, sum(l.cost_micro) filter (where l.live) as billed, max(v.id) as voided,
+            (array_agg(greatest(0, minimum_micro - used_micro) order by l.revision desc) filter (where l.live))[1] as stated,
+            (array_agg(i.id order by l.revision desc) filter (where l.live))[1] as issued
+          from receipt_line l join receipt_event i on i.receipt_id = l.receipt_id and i.from_status is null
+          left join receipt_event v on v.receipt_id = l.receipt_id and v.to_status = 'void'
+          where l.month is not null group by 1, 2, 3) m
+        where billed <> stated and (voided is null or voided < issued)"""),
     Invariant("live lines belong to receipts that are not void", """
         select 'line ' || l.id from receipt_line l join receipt r on r.id = l.receipt_id where l.live = (r.status = 'void')"""),
     Invariant("what a job is billed equals its live lines", """

@@ -19,6 +19,7 @@ from data.analytics.lake import Lake
 from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
+from data.postgres.shelves.commitments import CommitmentShelf
 from data.postgres.shelves.explain_reads import ExplainReadsShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.inbox import InboxShelf
@@ -118,6 +119,11 @@ class PostgresTransaction:
     def receipts(self) -> ReceiptShelf:
         """Receipts, their lines and their history."""
         return ReceiptShelf(self.connection)
+
+    @cached_property
+    def commitments(self) -> CommitmentShelf:
+        """What months' minimums are reckoned from."""
+        return CommitmentShelf(self.connection)
 
     @cached_property
     def payments(self) -> PaymentShelf:

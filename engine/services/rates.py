@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.calendars import largest_ppm
+from engine.commitments import month_end
 from engine.errors import RateError
 from engine.policy import allow
 from engine.ports import Transaction
@@ -77,9 +78,7 @@ def _checked(tx: Transaction, card: RateCard, book: Sequence[RateCard], draft: D
 
 
 def check_billable(card: RateCard) -> None:
-    """Refuse what a card can say but nothing would charge, and factors that are too large for any job."""
-    if card.commitment_micro:
-        raise CardConflict("commitment", "receipts do not carry a month's minimum yet; leave the commitment out.")
+    """Refuse factors that are too large for any job."""
     try:
         largest_ppm(card.modifiers)
     except RateError as error:
@@ -92,6 +91,11 @@ def _check_not_billed(tx: Transaction, card: RateCard) -> None:
         whose = f"tier {card.tier}" if card.tier else f"project {card.project}"
         raise CardConflict("valid_from", f"Receipts were issued for jobs of {whose} that ended up to {last.isoformat()}; "
                            f"valid_from {card.valid_from.isoformat()} must be later. To price billed jobs again, re-rate them: "
+                           "./corehours rates rerate.")
+    month = tx.commitments.last_billed_month(card.line)
+    if month is not None and card.valid_from < (ends := month_end(month, tx.settings.zone)):
+        raise CardConflict("valid_from", f"The minimum of {month:%B %Y} stands on receipts; valid_from {card.valid_from.isoformat()} "
+                           f"must be {ends.isoformat()} or later. To price billed months again, re-rate them: "
                            "./corehours rates rerate.")
 
 

@@ -15,6 +15,7 @@ from engine.ledger import Posting, payment_postings, receipt_postings, reversed_
 from engine.policy import allow, allow_payer
 from engine.ports import Transaction
 from engine.receipts import Draft, Receipt, ReceiptStatus, check_move, draft
+from engine.services.commitments import open_months
 from engine.services.usage import reprice
 from engine.users import Action, Person
 
@@ -22,19 +23,20 @@ from engine.users import Action, Person
 def preview_receipt(tx: Transaction, payer: str, before: datetime, by: Person) -> Draft:
     """What a receipt for `payer` over the jobs that ended before `before` would say. Nothing is written."""
     allow_payer(by, payer, own=Action.SEE_OWN, others=Action.SEE_ALL)
-    return draft(tx.receipts.open_runs(payer, before), tx.settings.tax_ppm)
+    return _drafted(tx, payer, before)
 
 
 def create_receipt(tx: Transaction, payer: str, before: datetime, by: Person) -> Receipt:
-    """Bill every unbilled job of `payer` that ended before `before`; rates, tier and tax are locked from here on.
+    """Bill every unbilled job of `payer` that ended before `before`, and what months that were over by then are short of
+    their minimum; rates, tier and tax are locked from here on.
 
-    Refused with NothingToBill when there is no such job, which is also what the second of two at once hears.
+    Refused with NothingToBill when there is neither, which is also what the second of two at once hears.
     """
     allow_payer(by, payer, own=Action.BILL_OWN, others=Action.BILL_ALL)
     tx.rates.hold()
     if tx.payers.lock(payer) is None:
         raise NotFound(f"Nobody named {payer!r} has used anything.")
-    made = draft(tx.receipts.open_runs(payer, before, lock=True), tx.settings.tax_ppm)
+    made = _drafted(tx, payer, before, lock=True)
     receipt = _issue(tx, payer, before, made, by)
     _post(tx, receipt, made)
     tx.audit.record("receipt.created", f"receipt:{receipt.id}", number=receipt.number, payer=payer, lines=receipt.lines,
@@ -42,6 +44,16 @@ def create_receipt(tx: Transaction, payer: str, before: datetime, by: Person) ->
     if receipt.total_micro == 0:
         return _move(tx, receipt, ReceiptStatus.PAID, by.name, "nothing to pay")
     return receipt
+
+
+def payers_to_bill(tx: Transaction, before: datetime) -> list[str]:
+    """Who has something to bill up to `before`: jobs, corrections, or months short of their minimum."""
+    return sorted({*tx.receipts.payers_with_open_runs(before), *(due.of.payer for due in open_months(tx, before))})
+
+
+def _drafted(tx: Transaction, payer: str, before: datetime, lock: bool = False) -> Draft:
+    runs = tx.receipts.open_runs(payer, before, lock=lock)
+    return draft(runs, tx.settings.tax_ppm, open_months(tx, before, payer))
 
 
 def _issue(tx: Transaction, payer: str, before: datetime, made: Draft, by: Person) -> Receipt:

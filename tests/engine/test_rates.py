@@ -92,8 +92,8 @@ def cards(draw: st.DrawFn) -> RateCard:
         tier, 0, draw(st.sampled_from(["THB", "JPY"])), ZERO + timedelta(seconds=draw(st.integers(0, 10**9))),
         draw(st.sampled_from(policies)), draw(st.sampled_from(Rounding)),
         (*(draw(prices(str(meter))) for meter in meters), *(draw(prices("gpu", model)) for model in models)),
-        draw(modifiers()), draw(MICRO), draw(st.sampled_from(["UTC", "Asia/Bangkok", "Europe/Berlin"])),
-        "" if tier else draw(st.sampled_from(["ai-lab", "physik_2"])), draw(note))
+        draw(modifiers()), least := draw(MICRO), draw(st.sampled_from(["UTC", "Asia/Bangkok", "Europe/Berlin"])),
+        "" if tier else draw(st.sampled_from(["ai-lab", "physik_2"])), draw(note), bool(tier and least and draw(st.booleans())))
 
 
 @given(cards())
@@ -106,7 +106,8 @@ def test_what_is_written_reads_back(card: RateCard) -> None:
     assert cards_from_text(json.dumps([card_facts(card)])) == [card]
     kept = json.loads(json.dumps(terms(card)))
     assert (prices_of(kept), modifiers_of(kept)) == (card.prices, card.modifiers)
-    assert (kept["commitment_micro"], kept["time_zone"]) == (card.commitment_micro, card.time_zone)
+    assert (kept["commitment_micro"], kept["commitment_unused"], kept["time_zone"]) == (
+        card.commitment_micro, card.commitment_unused, card.time_zone)
 
 
 def test_the_text_of_a_card_has_a_fixed_order_and_one_price_a_line() -> None:
@@ -171,6 +172,9 @@ def test_prices_are_exact() -> None:
     ("tier: gov", "tier: gov\ncolour:\n  red: 1", "line 2, colour: unknown key 'colour'"),
     ("tier: gov", "tier: [", "line 3: neither YAML nor JSON"),
     ("tier: gov", "tier: &a [*a]", "line 1, tier: a single value is needed here"),
+    ("tier: gov", "tier: gov\ncommitment: 1.0000001", "line 2, commitment: '1.0000001' has more than six decimals"),
+    ("tier: gov", "tier: gov\ncommitment: {amount: 5, unused: maybe}", "line 2, commitment.unused: 'maybe' is not true or false"),
+    ("tier: gov", "tier: gov\ncommitment: {unused: true}", "line 2, commitment: 'amount' is missing"),
     ("tier: gov", "tier: gov\nnote: \"\\0\"", "line 2, note: it has a control character"),
 ])
 def test_a_wrong_card_is_refused_by_line_and_key(was: str, becomes: str, sentence: str) -> None:

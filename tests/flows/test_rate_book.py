@@ -54,8 +54,9 @@ def test_cards_of_tiers_and_projects_stand_in_the_book_as_they_were_written(stor
 
 
 @pytest.mark.parametrize(("was", "becomes", "sentence"), [
-    ("factor: 1.2}", "factor: 1.2}\n  commitment: 500",
-     "In line 21, commitment: receipts do not carry a month's minimum yet; leave the commitment out."),
+    ("factor: 1.2}", "factor: 1.2}\n  commitment: -500", "In line 21, commitment: '-500' is negative"),
+    ("factor: 1.2}", "factor: 1.2}\n  commitment: {amount: 500, unused: true}",
+     "In line 21, commitment.unused: a project is nobody's own"),
     ("factor: 1.2}", "factor: 90}\n    - {name: night, hours: 20:00-22:00, factor: 90}", "modifiers: The modifiers peak, night may"),
     ("currency: THB\n  valid_from: 2026-12-01\n  policy: max_of", "currency: THB\n  valid_from: 2026-12-01\n  policy: dearest",
      "In line 13, policy: 'dearest' is not one of"),

@@ -30,6 +30,7 @@ create table receipt (
   due_at timestamptz not null,
   paid_at timestamptz,
   unique (series, year, sequence),
+  unique (id, payer),
   check (total_micro = subtotal_micro + tax_micro + rounding_micro),
   check ((status in ('paid', 'refunded')) = (paid_at is not null))
 );
@@ -62,15 +63,16 @@ create index on receipt_event (receipt_id);
 call write_once('receipt_event');
 
 -- One line a job: what it cost when the receipt was made. A later correction is a line of its own on the next one.
+-- A payer's month that cost less than a card's minimum has a line without a job, and corrections of it likewise.
 create table receipt_line (
   id bigint generated always as identity primary key,
   receipt_id text not null references receipt,
-  usage_id bigint not null references usage_record,
+  usage_id bigint references usage_record,     -- null: a month's minimum
   revision int not null,
-  kind text not null check (kind in ('usage', 'adjustment')),
+  kind text not null check (kind in ('usage', 'adjustment', 'commitment')),
   live boolean not null default true,          -- false once its receipt is void
-  run_key text not null,
-  rate_card text not null,
+  run_key text,
+  rate_card text not null,                     -- of a month's minimum the last one it comes from
   policy text not null,
   cpu_core_seconds bigint not null,
   gpu_seconds bigint not null,
@@ -81,12 +83,28 @@ create table receipt_line (
   mem_micro bigint not null,
   extra_micro bigint not null default 0,
   rounding_micro bigint not null,
+  commitment_micro bigint not null default 0,  -- what it adds for a month's minimum
   cost_micro bigint not null,
-  check (cost_micro = cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro)
+  payer text,                                  -- from here on: of a month's minimum only
+  card_line text,                              -- the line of the rate book: a tier, or project:ACCOUNT
+  month date check (extract(day from month) = 1),
+  minimum_micro bigint check (minimum_micro >= 0),
+  used_micro bigint,                           -- what the month's usage on that line cost
+  before_micro bigint,                         -- what live lines had billed of the shortfall
+  shares jsonb,                                -- [card, days, micro] of each card that held
+  foreign key (receipt_id, payer) references receipt (id, payer),
+  check (cost_micro = cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro + commitment_micro),
+  check ((usage_id is null) = (run_key is null) and kind <> case when usage_id is null then 'usage' else 'commitment' end),
+  check (num_nulls(payer, card_line, month, minimum_micro, used_micro, before_micro, shares) = case when usage_id is null then 0 else 7 end),
+  constraint shortfall_of_a_month check (commitment_micro = case when usage_id is null
+    then greatest(0, minimum_micro - used_micro) - before_micro else 0 end),
+  check (usage_id is not null or cost_micro = commitment_micro)
 );
 create index on receipt_line (receipt_id);
 create unique index one_live_receipt_a_job on receipt_line (usage_id) where live and kind = 'usage';
 create unique index one_adjustment_a_revision on receipt_line (usage_id, revision) where live and kind = 'adjustment';
+create unique index one_live_commitment_a_month on receipt_line (payer, card_line, month) where live and kind = 'commitment';
+create unique index one_line_a_revision_of_a_month on receipt_line (payer, card_line, month, revision) where month is not null;
 
 create function guard_line() returns trigger language plpgsql as $$
 begin

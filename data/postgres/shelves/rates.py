@@ -50,4 +50,4 @@ class RateShelf(Shelf):
 def _card(row: sa.Row[Any]) -> RateCard:
     return RateCard(row.tier or "", row.version, row.currency, row.valid_from, Policy(row.policy), Rounding(row.rounding),
                     prices_of(row.terms), modifiers_of(row.terms), row.terms["commitment_micro"], row.terms["time_zone"],
-                    row.project or "", row.note)
+                    row.project or "", row.note, row.terms["commitment_unused"])

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from data.postgres.bulk import copy_in
 from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
-from engine.receipts import AMOUNTS, OPEN_SCHEMA, Receipt, ReceiptStatus
+from engine.receipts import AMOUNTS, LINE_SCHEMA, MONTH_SCHEMA, OPEN_SCHEMA, Receipt, ReceiptStatus
 
 _BILLED = ", ".join(f"cast(sum({name}) as bigint) as billed_{name}" for name in AMOUNTS)
 _OPEN = f"""
@@ -29,13 +29,16 @@ left join lateral (
 order by run_key
 """  # noqa: S608  built from constants
 _LINES = f"""
-select u.job_id, l.kind, l.live, l.usage_id, l.revision, l.run_key, r.currency, r.tier, l.rate_card, l.policy,
-       {", ".join("l." + name for name in AMOUNTS)}
-from receipt_line l join receipt r on r.id = l.receipt_id join usage_record u on u.id = l.usage_id
-where l.receipt_id = :id order by l.run_key, l.id
+select u.job_id, l.live, {", ".join(f"r.{name}" if name in ("currency", "tier") else f"l.{name}::text" if name == "shares" else
+                                    f"l.{name}" for name in LINE_SCHEMA)}
+from receipt_line l join receipt r on r.id = l.receipt_id left join usage_record u on u.id = l.usage_id
+where l.receipt_id = :id order by l.run_key nulls first, l.id
 """  # noqa: S608  built from constants
-_LINE_SCHEMA: dict[str, pl.DataType] = {"job_id": pl.String(), "kind": pl.String(), "live": pl.Boolean(), **{
-    name: dtype for name, dtype in OPEN_SCHEMA.items() if not name.startswith(("billed_", "has_"))}}
+_LINE_SCHEMA: dict[str, pl.DataType] = {"job_id": pl.String(), "live": pl.Boolean(), **LINE_SCHEMA}
+_OF_RUNS = ("usage_id", "revision", "kind", "run_key", "rate_card", "policy", *AMOUNTS)
+_OF_MONTHS = (*_OF_RUNS, "commitment_micro", *MONTH_SCHEMA)
+_VALUES = ", ".join("cast(:shares as jsonb)" if name == "shares" else f":{name}" for name in _OF_MONTHS)
+_ADD_MONTH = f"insert into receipt_line (receipt_id, payer, {', '.join(_OF_MONTHS)}) values (:id, :payer, {_VALUES})"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ class ReceiptShelf(Shelf):
             " :subtotal_micro, :tax_name, :tax_ppm, :tax_micro, :rounding_micro, :total_micro, :issued_at, :issued_by, :due_at)",
             series=series, year=year, sequence=sequence,
             **{name: getattr(receipt, name) for name in Receipt.__slots__ if name not in ("status", "paid_at")})
-        columns = ["usage_id", "revision", "kind", "run_key", "rate_card", "policy", *AMOUNTS]
-        copy_in(self.connection, "receipt_line", lines.select(pl.lit(receipt.id).alias("receipt_id"), *columns))
+        runs, months = lines.filter(pl.col("month").is_null()), lines.filter(pl.col("month").is_not_null())
+        copy_in(self.connection, "receipt_line", runs.select(pl.lit(receipt.id).alias("receipt_id"), *_OF_RUNS))
+        self.execute_many(_ADD_MONTH, [row | {"id": receipt.id, "payer": receipt.payer} for row in months.select(*_OF_MONTHS).to_dicts()])
         self.execute("update usage_record u set billed_micro = coalesce(u.billed_micro, 0) + l.cost_micro"
                      " from receipt_line l where l.receipt_id = :id and u.id = l.usage_id", id=receipt.id)
         self._log(receipt.id, None, ReceiptStatus.PENDING, receipt.issued_by, "", receipt.issued_at)
@@ -121,7 +125,7 @@ class ReceiptShelf(Shelf):
         return [_receipt(row) for row in rows]
 
     def lines(self, receipt_id: str) -> pl.DataFrame:
-        """Its lines, one a run, by run key, with the job's id as people write it."""
+        """Its lines (LINE_SCHEMA): those of months, then one a run by run key with the job's id as people write it."""
         return frame(self.connection, _LINES, _LINE_SCHEMA, id=receipt_id)
 
     def events(self, receipt_id: str) -> list[ReceiptEvent]:

@@ -38,10 +38,10 @@ RECEIPT_METERS_SCHEMA: dict[str, pl.DataType] = {
 }
 RECEIPT_JOBS_SCHEMA: dict[str, pl.DataType] = {
     "kind": pl.String(), "run_key": pl.String(), "job_id": pl.String(), "job_name": pl.String(), "account_name": pl.String(),
-    "user_name": pl.String(), "partition_name": pl.String(), "end_at": UTC_TIME, "rate_card": pl.String(),
-    "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(), "extra_seconds": pl.Int64(),
-    "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "extra_micro": pl.Int64(),
-    "rounding_micro": pl.Int64(), "cost_micro": pl.Int64(),
+    "user_name": pl.String(), "partition_name": pl.String(), "end_at": UTC_TIME, "month": pl.Date(), "card_line": pl.String(),
+    "rate_card": pl.String(), "cpu_core_seconds": pl.Int64(), "gpu_seconds": pl.Int64(), "mem_mib_seconds": pl.Int64(),
+    "extra_seconds": pl.Int64(), "cpu_micro": pl.Int64(), "gpu_micro": pl.Int64(), "mem_micro": pl.Int64(), "extra_micro": pl.Int64(),
+    "rounding_micro": pl.Int64(), "commitment_micro": pl.Int64(), "cost_micro": pl.Int64(),
 }
 
 _BILLING = """case when not ended then case when start_at is null then 'pending' else 'running' end
@@ -191,11 +191,12 @@ class UsageReadsShelf(Shelf):
                      " group by 1, 2 order by kind desc, rate_card", RECEIPT_METERS_SCHEMA, id=receipt_id)
 
     def receipt_jobs(self, receipt_id: str) -> pl.DataFrame:
-        """A receipt's lines with the job each is for, adjustments first, then the latest end (RECEIPT_JOBS_SCHEMA)."""
+        """A receipt's lines with the job or the month each is for, adjustments first, then minimums of months, then the latest
+        end (RECEIPT_JOBS_SCHEMA)."""
         of_job = ("job_id", "job_name", "account_name", "user_name", "partition_name", "end_at")
         columns = ", ".join(("u." if name in of_job else "l.") + name for name in RECEIPT_JOBS_SCHEMA)
-        return frame(self.connection, f"select {columns} from receipt_line l join usage_record u on u.id = l.usage_id"
-                     " where l.receipt_id = :id order by l.kind, u.end_at desc, l.run_key", RECEIPT_JOBS_SCHEMA, id=receipt_id)
+        return frame(self.connection, f"select {columns} from receipt_line l left join usage_record u on u.id = l.usage_id"
+                     " where l.receipt_id = :id order by l.kind, l.month, u.end_at desc, l.run_key", RECEIPT_JOBS_SCHEMA, id=receipt_id)
 
 
 def _whose(scope: Scope) -> tuple[str, dict[str, Any]]:
