@@ -57,7 +57,7 @@ def _bill_one(payer: str, before: datetime, by: Person) -> Made:
 
 def queue_table(queue: pl.DataFrame, now: datetime, currency: str, key: str, select: bool) -> list[str]:
     """Payers with what is to be billed; the answer is the names of those selected."""
-    least = {"minimum": tables.money_column(f"Minimums, {currency}", 120)} if queue["months"].any() else {}
+    least = {"minimum": tables.money_column(f"Minimums, {currency}", 120)} if queue["months"].sum() else {}
     rows = queue.select(
         "payer", "tier", "jobs", "adjustments", minimum=pl.col("minimum_micro") / 1e6,
         oldest=pl.Series([words.day(end, now) for end in queue["oldest_end"]]),
