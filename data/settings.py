@@ -15,17 +15,15 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from data.provider_settings import SWITCHES, ProviderSettings, unfit_key, what_switches_on
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Settings(BaseSettings):
+class Settings(ProviderSettings):
     """All settings; each field is COREHOURS_<NAME> in the environment unless it says otherwise."""
-
-    model_config = SettingsConfigDict(env_prefix="COREHOURS_", frozen=True, extra="ignore", populate_by_name=True,
-                                      env_ignore_empty=True)
 
     env: Literal["development", "production"] = "development"
     home: Path = ROOT / "var"
@@ -52,7 +50,7 @@ class Settings(BaseSettings):
 
     dashboard_url: str = "http://localhost:8501"    # as people reach it
     sidecar_url: str = "http://localhost:8601"
-    payment_provider: str = "dummy"                 # none: no payment through a provider
+    payment_provider: str = Field("auto", validate_default=True)    # the first offered; none: no payment through a provider
 
     slurm_cluster: str = ""
     slurmrestd_url: str = Field("", validation_alias=AliasChoices("COREHOURS_SLURMRESTD_URL", "SLURMRESTD_URL"))
@@ -75,8 +73,11 @@ class Settings(BaseSettings):
 
     @field_validator("payment_provider")
     @classmethod
-    def _none_is_empty(cls, value: str) -> str:
-        return "" if value == "none" else value
+    def _first_offered(cls, value: str, info: ValidationInfo) -> str:
+        if value != "auto":
+            return "" if value == "none" else value
+        given = (name for name, switch in SWITCHES.items() if all(info.data.get(setting) for setting in switch.settings))
+        return next(given, "dummy")
 
     @field_validator("lake")
     @classmethod
@@ -114,6 +115,16 @@ class Settings(BaseSettings):
                 raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER (or none)")
         return self
 
+    @model_validator(mode="after")
+    def _providers_fit(self) -> Settings:
+        for name in self.switched_on():
+            if why := unfit_key(name, self.words_of(SWITCHES[name].settings[0]), self.livemode):
+                raise ValueError(why)
+        chosen = self.payment_provider
+        if chosen in SWITCHES and chosen not in self.switched_on():
+            raise ValueError(f"COREHOURS_PAYMENT_PROVIDER is {chosen}: set {what_switches_on(chosen)}")
+        return self
+
     @property
     def zone(self) -> ZoneInfo:
         """The site's time zone."""
@@ -128,6 +139,12 @@ class Settings(BaseSettings):
     def livemode(self) -> bool:
         """True where payments move real money: test events do not count there, nor live ones elsewhere."""
         return self.env == "production"
+
+    @property
+    def payment_providers(self) -> tuple[str, ...]:
+        """Those that payers may choose from, the first offered first; none where payments are switched off."""
+        first = self.payment_provider
+        return (first, *(name for name in self.switched_on() if name != first)) if first else ()
 
     @property
     def lake_path(self) -> str:

@@ -122,8 +122,9 @@ class ProviderEvent:
     event may come twice, and two events may speak of the same money); `amount_minor` in minor units of `currency`.
 
     `reference` is ours (TXN_…), empty where the provider does not repeat it: then `money` finds the payment. Refunds and
-    disputes are named by `object` (the provider's own id) and speak of their own amount; `refund` is our own refund's id
-    where the provider repeats it, and `why` its reason in its own words."""
+    disputes are named by `object` (the provider's own id, empty until `confirm` asked for it where a webhook leaves it out)
+    and speak of their own amount; `refund` is our own refund's id where the provider repeats it, and `why` its reason in its
+    own words."""
 
     provider: str
     key: str
@@ -143,17 +144,46 @@ class ProviderEvent:
         return from_minor(self.amount_minor, self.currency)
 
 
-class BadSignature(DomainError):
+class Unwelcome(DomainError):
+    """The webhook is not taken."""
+
+    def __init__(self, detail: str = "", counted: str = "malformed") -> None:
+        super().__init__(detail)
+        self.counted = counted                  # what the door counts it as, in one word
+
+
+class BadSignature(Unwelcome):
     """The signature does not fit."""
 
     code, status = "bad_signature", 401
 
+    def __init__(self, detail: str = "", counted: str = "forged") -> None:
+        super().__init__(detail, counted)
 
-class BadEvent(DomainError):
+
+class BadEvent(Unwelcome):
     """The event cannot be read."""
 
     code: ClassVar[str] = "bad_event"
     status: ClassVar[int] = 400
+
+
+class WrongMode(Unwelcome):
+    """The event is of the other mode: live and test money are kept apart."""
+
+    code, status = "wrong_mode", 422
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, "wrong_mode")
+
+
+class WrongAccount(Unwelcome):
+    """The event is about another account."""
+
+    code, status = "wrong_account", 422
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, "wrong_account")
 
 
 class Outcome(StrEnum):
@@ -272,29 +302,43 @@ def _declined(payment: Payment) -> Decision:
     return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
 
 
-def strict_json(body: bytes) -> dict[str, object]:
-    """A JSON object from `body`, read strictly: UTF-8, no duplicate keys, no NaN or Infinity, no fractions."""
+def strict_json(body: bytes, fractions: bool = False) -> dict[str, object]:
+    """A JSON object from `body`, read strictly: UTF-8, no duplicate keys, no NaN or Infinity. Fractions are refused, or
+    kept as text where a provider may write one beside the money: none ever becomes a number."""
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_float)
+        value = json.loads(_utf8(body), object_pairs_hook=_unique, parse_constant=_no_constant,
+                           parse_float=str if fractions else _no_float)
     except BadEvent:
         raise
-    except (ValueError, RecursionError) as error:        # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except RecursionError:
+        raise BadEvent("It is nested too deeply.", "too_deep") from None
+    except ValueError as error:                     # JSONDecodeError is one, and so is an integer of 5,000 digits
         raise BadEvent(f"It is no JSON: {str(error)[:120]}.") from None
     if not isinstance(value, dict):
         raise BadEvent("It is no JSON object.")
     return value
 
 
+def _utf8(body: bytes) -> str:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadEvent(f"It is no UTF-8: {error.reason} at byte {error.start}.", "not_utf8") from None
+    if "\x00" in text:
+        raise BadEvent("It is no UTF-8: there is a zero byte in it.", "not_utf8")     # as UTF-16 has, where its bytes happen to fit
+    return text
+
+
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise BadEvent("A key stands in it twice.")
+        raise BadEvent("A key stands in it twice.", "duplicate_key")
     return found
 
 
 def _no_constant(text: str) -> object:
-    raise BadEvent(f"{text} is no number.")
+    raise BadEvent(f"{text} is no number.", "not_a_number")
 
 
 def _no_float(text: str) -> object:
-    raise BadEvent(f"{text[:40]} is no whole number.")
+    raise BadEvent(f"{text[:40]} is no whole number.", "not_a_number")

@@ -44,6 +44,8 @@ class Site(Protocol):
     @property
     def payment_provider(self) -> str: ...
     @property
+    def payment_providers(self) -> tuple[str, ...]: ...
+    @property
     def payment_minutes(self) -> int: ...
     @property
     def livemode(self) -> bool: ...
@@ -298,6 +300,10 @@ class PaymentProvider(Protocol):
 
     def parse_event(self, body: bytes) -> ProviderEvent:
         """Read a body whose signature was proven when it came. Raises BadEvent."""
+
+    def confirm(self, event: ProviderEvent) -> ProviderEvent:
+        """What the provider itself says when asked about an event that came; the same where its signature is enough. Raises
+        BadEvent when it knows nothing of it."""
 
     def look_up(self, payment: Payment) -> ProviderEvent | None:
         """What the provider says of our payment now, as an event; None while there is nothing to say."""

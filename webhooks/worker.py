@@ -16,7 +16,7 @@ from data.postgres.health import OUTAGE, TROUBLE
 from data.postgres.shelves.inbox import ATTEMPTS, InboxRow
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
-from engine.payments import Decision, Step
+from engine.payments import Decision, Outcome, ProviderEvent, ProviderTrouble, Step
 from engine.ports import PaymentProvider
 from engine.services.payments import apply_payment, expire_payments
 from webhooks.log import say
@@ -87,9 +87,13 @@ class Worker:
             self._failed(row, Exhausted(f"It was taken {ATTEMPTS} times and nobody came back to say what happened."))
             return True
         try:
-            decision = self._store.run(lambda tx: self._apply(tx, row), actor=ACTOR)
+            event = self._event(row)        # may ask the provider, so before any transaction
+            decision = self._store.run(lambda tx: self._apply(tx, row, event), actor=ACTOR)
         except OUTAGE:
             raise
+        except ProviderTrouble as trouble:
+            self._later(row, trouble)
+            return True
         except Exception as error:
             self._failed(row, error)    # whatever one event breaks, the others go on; it ends as failed, in sight
             return True
@@ -98,19 +102,32 @@ class Worker:
             self._tell(row, decision)
         return True
 
-    def _apply(self, tx: PostgresTransaction, row: InboxRow) -> Decision | None:
+    def _event(self, row: InboxRow) -> ProviderEvent:
+        """What came, compared with what the provider says when it is asked."""
+        if row.provider not in self._providers:
+            raise NotFound(f"No provider {row.provider!r} is loaded in this sidecar.")
+        provider = self._providers[row.provider]
+        return provider.confirm(provider.parse_event(row.body))
+
+    def _apply(self, tx: PostgresTransaction, row: InboxRow, event: ProviderEvent) -> Decision | None:
         hit("inbox.applying")
         if not tx.inbox.hold(row):
             return None
-        if row.provider not in self._providers:
-            raise NotFound(f"No provider {row.provider!r} is loaded in this sidecar.")
-        decision = apply_payment(tx, self._providers[row.provider].parse_event(row.body), row.received_at)
+        decision = apply_payment(tx, event, row.received_at)
         if decision.step is Step.WAIT:
             tx.inbox.wait(row, decision.why)
         else:
             tx.inbox.processed(row, f"{decision.step}: {decision.why}")
         hit("inbox.applied")
         return decision
+
+    def _later(self, row: InboxRow, trouble: ProviderTrouble) -> None:
+        """The provider could not be asked. An outage of theirs is no failure of the event: it waits."""
+        if trouble.outcome is Outcome.REFUSED:
+            self._failed(row, trouble)
+            return
+        self._store.run(lambda tx: tx.inbox.hold(row) and tx.inbox.wait(row, trouble.sentence), actor=ACTOR)
+        say("inbox.provider", inbox=row.id, provider=row.provider, error=trouble.sentence)
 
     def _failed(self, row: InboxRow, error: Exception) -> None:
         words = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"

@@ -61,7 +61,7 @@ UNREADABLE = [
     changed_data(amount_minor="6060"), changed_data(amount_minor=60.6), changed_data(amount_minor=True),
     changed_data(amount_minor=0), changed_data(amount_minor=-6060), changed_data(amount_minor=2**63),
     changed_data(amount_minor=float("nan")), changed_data(amount_minor=float("inf")), changed_data(currency="XXX"),
-    changed_data(currency="thb"), changed_data(currency=764), changed().replace(b"6060", b"1e3"),
+    changed_data(currency=764), changed().replace(b"6060", b"1e3"),
     changed().replace(b'"amount_minor": 6060', b'"amount_minor": 6060, "amount_minor": 1'),
     changed().replace(b'"id"', b'"id": "evt_y", "id"'), changed().replace(b"6060", b"9" * 5_000),
 ]

@@ -47,3 +47,36 @@ def test_production_makes_no_secret_up(tmp_path: Path) -> None:
 
 def test_secrets_do_not_show_in_words() -> None:
     assert "0123456789abcdef" not in repr(Settings(**PRODUCTION)) + str(Settings(**PRODUCTION))
+
+
+STRIPE = {"stripe_secret_key": "sk_test_1", "stripe_webhook_secret": "whsec_1"}
+OMISE = {"omise_secret_key": "skey_test_1", "omise_webhook_secret": "c2VjcmV0"}
+PAYSTACK = {"paystack_secret_key": "sk_test_2", "paystack_email": "billing@example.org"}
+
+
+def test_two_variables_switch_a_provider_on() -> None:
+    """The first offered is the one that is named, else the first that is set; the dummy only where nothing else is."""
+    assert Settings().payment_providers == ("dummy",)
+    assert Settings(**STRIPE).payment_providers == ("stripe",)
+    assert Settings(**STRIPE | OMISE | PAYSTACK, payment_provider="omise").payment_providers == ("omise", "stripe", "paystack")
+    assert Settings(**STRIPE, payment_provider="dummy").payment_providers == ("dummy", "stripe")
+    assert Settings(**STRIPE, payment_provider="none").payment_providers == ()
+    live = {"stripe_secret_key": "rk_live_1", "stripe_webhook_secret": "whsec_1"}
+    assert Settings(**{**PRODUCTION, "payment_provider": "auto"} | live).payment_provider == "stripe"
+
+
+@pytest.mark.parametrize(("given", "sentence"), [
+    ({"stripe_secret_key": "sk_test_1"}, "set COREHOURS_STRIPE_WEBHOOK_SECRET too, or neither"),
+    ({"payment_provider": "omise"}, "_PROVIDER is omise: set COREHOURS_OMISE_SECRET_KEY and COREHOURS_OMISE_WEBHOOK_SECRET"),
+    (STRIPE | {"stripe_secret_key": "sk_live_1"}, "COREHOURS_STRIPE_SECRET_KEY is a live key, and a development installation"),
+    (OMISE | {"omise_secret_key": "skey_5abc"}, "COREHOURS_OMISE_SECRET_KEY is a live key"),
+    (PAYSTACK | {"paystack_secret_key": "sk_test_2,sk_live_1"}, "COREHOURS_PAYSTACK_SECRET_KEY is a live key"),
+    (PRODUCTION | STRIPE, "COREHOURS_STRIPE_SECRET_KEY is a test key, and COREHOURS_ENV=production takes real payments"),
+    (STRIPE | {"stripe_secret_key": "pk_test_1"}, "COREHOURS_STRIPE_SECRET_KEY does not look like a secret key of Stripe"),
+    (PAYSTACK | {"paystack_email": "nobody"}, "nobody is no e-mail address"),
+    ({"omise_url": "api.omise.co"}, "api.omise.co is no address of an API"),
+])
+def test_providers_that_do_not_fit_are_refused(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence) as refusal:
+        Settings(**given)
+    assert "whsec_1" not in str(refusal.value) and "c2VjcmV0" not in str(refusal.value)

@@ -45,11 +45,11 @@ def parse_header(value: str) -> tuple[int, list[str]]:
 def verify(value: str | None, body: bytes, secrets: Sequence[str], now: datetime) -> None:
     """Refuse unless one of the header's signatures fits one of `secrets` and its time is within five minutes of `now`."""
     if not value:
-        raise BadSignature("There is none.")
+        raise BadSignature("There is none.", "unsigned")
     at, given = parse_header(value)
     wanted = [signature(secret, at, body) for secret in secrets if secret]
     fits = [hmac.compare_digest(one, other) for one in given for other in wanted]     # all of them, whichever fits
     if not any(fits):
         raise BadSignature()
     if abs(now.timestamp() - at) > SIGNATURE_TOLERANCE.total_seconds():
-        raise BadSignature("It is fresh for 300 seconds only: it came too late, or a clock is wrong.")
+        raise BadSignature("It is fresh for 300 seconds only: it came too late, or a clock is wrong.", "stale")

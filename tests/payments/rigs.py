@@ -1,0 +1,124 @@
+"""Every provider with the company behind it, in the same words: what the contract test and the flows drive them by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from unittest.mock import patch
+
+from data.settings import Settings
+from engine.payments import Payment
+from engine.ports import PaymentProvider
+from tests.fakes import stripe as fake_stripe
+from tests.fakes.company import Fault, Hook
+from webhooks.providers import REGISTRY
+
+BRIEFLY = 0.4                                   # how long a call may take that will not be answered
+SILENT = {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.SLOW_AFTER}
+
+
+class Rig(Protocol):
+    """A provider and the company behind it."""
+
+    provider: PaymentProvider
+    dated: bool                                 # its signatures carry a time
+    remembers: bool                             # it says again where a payment's page is
+    refunds_fail: bool                          # a refund may fail after it succeeded
+
+    def pay(self, payment: Payment) -> None: ...
+    def decline(self, payment: Payment) -> None: ...
+    def refund_by_hand(self, payment: Payment, amount_minor: int) -> None: ...
+    def settle_refunds(self) -> None: ...
+    def refund_fails(self, number: int) -> None: ...
+    def dispute(self, payment: Payment, won: bool) -> None: ...
+    def break_(self, fault: Fault, path: str = "") -> None: ...
+    def mend(self) -> None: ...
+    def gone(self) -> None: ...
+    def made(self, what: str) -> int: ...
+    def hooks(self) -> list[Hook]: ...
+
+
+@dataclass
+class FakeRig:
+    """What the rigs of all fakes share."""
+
+    provider: PaymentProvider
+    company: Any
+    dated: bool = True
+    remembers: bool = True
+    refunds_fail: bool = True
+
+    def break_(self, fault: Fault, path: str = "") -> None:
+        self.line().seconds = BRIEFLY if fault in SILENT else 10
+        self.company.breaks(fault, path=path)
+
+    def mend(self) -> None:
+        self.line().seconds = 10
+        self.company.mend()
+
+    def line(self) -> Any:
+        """What has the time limit of its calls."""
+        return self.provider.api  # type: ignore[attr-defined]
+
+    def gone(self) -> None:
+        self.company.__exit__()
+
+    def hooks(self) -> list[Hook]:
+        sent: list[Hook] = self.company.sent
+        return sent
+
+    def settle_refunds(self) -> None:
+        """Have the refunds that are under way arrive."""
+
+
+class StripeRig(FakeRig):
+    """Stripe."""
+
+    company: fake_stripe.FakeStripe
+
+    def line(self) -> Any:
+        return self.provider.line  # type: ignore[attr-defined]
+
+    def pay(self, payment: Payment) -> None:
+        self.company.pay(self.session(payment)["id"])
+
+    def decline(self, payment: Payment) -> None:
+        self.company.expire(self.session(payment)["id"])
+
+    def refund_by_hand(self, payment: Payment, amount_minor: int) -> None:
+        self.company.refunded(self.charge(payment), amount_minor, {})
+
+    def refund_fails(self, number: int) -> None:
+        self.company.refund_fails(self.company.of("refund")[number])
+
+    def dispute(self, payment: Payment, won: bool) -> None:
+        self.company.close(self.company.dispute(self.charge(payment)), won)
+
+    def session(self, payment: Payment) -> dict[str, Any]:
+        return next(one for one in self.company.of("checkout.session") if one["client_reference_id"] == payment.reference)
+
+    def charge(self, payment: Payment) -> dict[str, Any]:
+        return next(one for one in self.company.of("charge") if one["metadata"]["reference"] == payment.reference)
+
+    def made(self, what: str) -> int:
+        return len(self.company.of({"checkouts": "checkout.session", "refunds": "refund"}[what]))
+
+
+@contextmanager
+def stripe_rig(home: Path) -> Iterator[Rig]:
+    with fake_stripe.FakeStripe() as company, patch("stripe._http_client.HTTPClient.INITIAL_DELAY", 0.01):
+        assert isinstance(company, fake_stripe.FakeStripe)
+        settings = Settings(home=home, stripe_secret_key=fake_stripe.KEY, stripe_webhook_secret=fake_stripe.SECRET,
+                            stripe_url=company.url)
+        yield StripeRig(REGISTRY["stripe"](settings), company)
+
+
+RIGS: dict[str, Callable[[Path], Any]] = {"stripe": stripe_rig}
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
