@@ -16,6 +16,8 @@ from engine.rate_frames import book_of
 from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
 
+DAY = 86_400
+
 
 def counting(book: Sequence[RateCard]) -> list[RateCard]:
     """Cards of lines on which some card has a quota, steps or packages."""
@@ -32,6 +34,16 @@ def month_begins(card: RateCard, moment: int) -> int:
     """When the month of `moment` began in the card's zone (Unix seconds)."""
     local = datetime.fromtimestamp(moment, UTC).astimezone(ZoneInfo(card.time_zone))
     return int(local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp())
+
+
+def months_of(runs: pl.DataFrame, book: Sequence[RateCard]) -> pl.DataFrame:
+    """The months that the price of `runs` (payer, rate_card, ended, end_at) depends on: payer, line, and [begins, ends) with
+    room for the other zones that cards of the line may count it in (Unix seconds); none where no card of it counts."""
+    cards = {card.name: card for card in counting(book)}
+    counted = runs.filter(pl.col("ended") & pl.col("rate_card").is_in(list(cards))).select("payer", "rate_card", "end_at").unique()
+    found = {(payer, cards[name].line, month_begins(cards[name], end)) for payer, name, end in counted.iter_rows()}
+    return pl.DataFrame([(payer, line, begins - DAY, begins + 33 * DAY) for payer, line, begins in sorted(found)], orient="row", schema={
+        "payer": pl.String, "line": pl.String, "begins": pl.Int64, "ends": pl.Int64})
 
 
 def begun(stored: pl.DataFrame, cards: Sequence[RateCard], since: int) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from engine.calendars import ONE, SLOT, Calendar, calendar_table
+from engine.commitments import month_end, months_between
 from engine.errors import MoneyError
 from engine.explain import METER_NAMES, SHOWN_STEP, UNIT_SIZE, decimal
 from engine.explain_text import time_words
@@ -93,11 +94,13 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Whose prices: a tier's, by the cards of `book`; `used` is what the payer used this month (`used_before`)."""
+    """Whose prices: a tier's, by the cards of `book`; `used` is what the payer used in the months in question (`used_before`),
+    known up to `now`."""
 
     tier: str
     book: Sequence[RateCard]
     used: pl.DataFrame | None = None
+    now: datetime | None = None
 
     def cards(self, asked: Request) -> list[RateCard]:
         """The cards that may price `asked`: those of its project, and of the tier."""
@@ -148,11 +151,21 @@ def quote(asked: Request, start: datetime, prices: Prices) -> Quote:
     curve = tuple((way.start, total) for way, total in tried[1 + len(others):])
     return Quote(asked, start, prices.tier, card, totals[0], _steps(own, asked, card, factor, totals[0]), factor,
                  _times(card, start, asked.seconds), cheaper, curve if len({micro for _, micro in curve}) > 1 else (),
-                 (*asked.notes, *_notes(asked, card, cheaper)))
+                 (*asked.notes, *_notes(asked, card, cheaper), *_month_notes(asked, card, start, prices)))
+
+
+def use_moments(end: datetime, now: datetime, zone: ZoneInfo) -> list[datetime]:
+    """Up to when a month's use is counted for a job that ends at `end`: now; of a job of the past its own end, then the end of
+    each month until now."""
+    if end >= now:
+        return [now]
+    days = [moment.astimezone(zone).date() for moment in (end, now)]
+    ends = [month_end(month, zone) - timedelta(seconds=1) for month in months_between(*days)[1:]]
+    return [end, *ends, *([now] if days[0].replace(day=1) < days[1].replace(day=1) else [])]
 
 
 def used_before(runs: pl.DataFrame, prices: Prices, asked: Request, payer: str, now: datetime) -> pl.DataFrame:
-    """What `payer` used this month of each counter, as rating counts it: CARRIED_SCHEMA for `Prices.used`.
+    """What `payer` used of each counter in the month of `now` before then, as rating counts it: CARRIED_SCHEMA for `Prices.used`.
 
     `runs` are the payer's ended runs (RATED), from the month's beginning at the latest. An empty run that ends now stands
     behind them all: what the rating function says was used before it, is it.
@@ -357,11 +370,11 @@ def _details(prices: Sequence[Price | None], card: RateCard, meter: str, amount:
 
 
 def _ladder_words(price: Price, rows: pl.DataFrame) -> str:
-    """`the first 100 core-hours of a month free, then 3.00; 40 used before this month`."""
+    """`the first 100 core-hours of a month free, then 3.00; 40 used before it in its month`."""
     unit, name = METER_UNITS[price.meter], f"{price.meter}:{price.model}" if price.model else price.meter
     column = f"{name}_before"
     before = int(str(rows[column].min() or 0)) if column in rows.columns else 0
-    used = f"; {decimal(before, UNIT_SIZE[price.meter], 2)} used before this month"
+    used = f"; {decimal(before, UNIT_SIZE[price.meter], 2)} used before it in its month"
     if price.package:
         return f"in whole packages of {price.package:,} {unit}s{used}"
     ends = [f"up to {later.above:,}" for later in price.steps[1:]] + ["then" if len(price.steps) > 1 else "all"]
@@ -406,10 +419,24 @@ def _notes(asked: Request, card: RateCard, cheaper: Sequence[Alternative]) -> It
     if card.commitment_micro:
         yield (f"The card has a minimum of {amount_text(card.commitment_micro, card.currency)} {card.currency} a month; "
                "this job counts towards it.")
-    if any(is_ladder(price) for price in card.prices if price.meter in RUN_METERS):
-        yield "Of this month what has ended so far is counted; what still runs may use up quota before this job does."
     if any(one.kind == "gpu" for one in cheaper):
         yield "Another GPU is priced for the same time; it may need more of it."
+
+
+def _month_notes(asked: Request, card: RateCard, start: datetime, prices: Prices) -> Iterable[str]:
+    """What of the month the job ends in is counted as used before it."""
+    if not any(is_ladder(price) for price in card.prices if price.meter in RUN_METERS):
+        return
+    zone, end = ZoneInfo(card.time_zone), start + timedelta(seconds=asked.seconds)
+    month = f"{end.astimezone(zone):%B %Y}"
+    if prices.used is None or prices.now is None:
+        yield f"Nothing is counted as used before it in {month}: say whose job it is to count what they used."
+    elif end < prices.now:
+        yield f"Of {month} what had ended before it is counted."
+    elif prices.now.astimezone(zone).date().replace(day=1) == end.astimezone(zone).date().replace(day=1):
+        yield "Of this month what has ended so far is counted; what still runs may use up quota before this job does."
+    else:
+        yield f"It ends in {month}, which begins with nothing used: what is used of it before this job is not known yet."
 
 
 def asked_words(asked: Request) -> str:

@@ -4,13 +4,7 @@ nothing of it. Recomputes every charge it shows, and says so where the books hol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
-
-import polars as pl
 
 from engine.errors import NotFound
 from engine.explain import (
@@ -25,12 +19,12 @@ from engine.explain import (
     newest_first,
 )
 from engine.explain_reasons import names_job, raw_id, reasons, unknown
-from engine.months import counting
 from engine.policy import may_see_run
 from engine.ports import Transaction
 from engine.rate_frames import book_of
 from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
+from engine.services.months import with_their_months
 from engine.users import Action, Person
 
 Row = dict[str, Any]
@@ -86,39 +80,10 @@ def _rated(tx: Transaction, runs: list[Run]) -> dict[str, Row]:
     """By run key what the rating function makes of the record now, by the card it carries: its charge and its factors."""
     book = tx.rates.book()
     stored = tx.explain_reads.stored([run.run_key for run in runs])
-    others = [tx.explain_reads.ended(month.payer, month.since, month.until, month.cards) for month in _months(runs, book)]
-    known = pl.concat([stored, *others]).unique("run_key", keep="first", maintain_order=True)
+    known = with_their_months(tx, stored, book)
     carded = known.drop("tier", *CHARGE_SCHEMA).with_columns(known["rate_card"].alias("tier"))
     rated = rate(carded, book_of(book, by_name=True), factors=True).head(len(stored))
     return {row["run_key"]: row for row in rated.drop(name for name in carded.columns if name != "run_key").iter_rows(named=True)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Month:
-    """A payer's month, within [since, until), on the cards of one line, whose prices depend on all that was used in it."""
-
-    payer: str
-    since: datetime
-    until: datetime
-    cards: tuple[str, ...]
-
-
-def _months(runs: Sequence[Run], book: Sequence[RateCard]) -> list[_Month]:
-    """The months that the price of `runs` depends on: none where no card of their line has a ladder."""
-    cards = {card.name: card for card in counting(book)}
-    found = []
-    for run in runs:
-        if run.rate_card in cards and run.end_at:
-            card = cards[run.rate_card]
-            since, until = _month_of(run.end_at.astimezone(ZoneInfo(card.time_zone)))
-            found.append(_Month(run.payer, since, until, tuple(sorted(one.name for one in cards.values() if one.line == card.line))))
-    return list(dict.fromkeys(found))
-
-
-def _month_of(local: datetime) -> tuple[datetime, datetime]:
-    """From before a local month to after it: other cards of its line may count it in other zones."""
-    first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    return first - timedelta(days=1), first + timedelta(days=33)
 
 
 def _charge(rated: Row) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Keep whole months right: what one run costs may depend on what its payer used before in the month.
+"""Whole months, kept right and read: what one run costs may depend on what its payer used before in the month.
 
-Called in the transaction that added, corrected or re-priced runs, after it did so; nothing happens where no card counts
+`settle_months` is called in the transaction that added, corrected or re-priced runs, after it did so; nothing happens where no card counts
 the month. A run on a receipt keeps what it was billed: its next receipt carries the difference.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from engine.months import begun, counting, month_begins, priced_by_month
+from engine.months import begun, counting, month_begins, months_of, priced_by_month
 from engine.ports import Transaction
 from engine.rates import RateCard
 from engine.revisions import facts
@@ -29,6 +29,15 @@ def settle_months(tx: Transaction, book: Sequence[RateCard], payers: Collection[
     first, names = min(month_begins(card, since) for card in cards), sorted(payers)
     return sum(_settle(tx, book, cards, names[start:start + PAYERS_AT_ONCE], first, since)
                for start in range(0, len(names), PAYERS_AT_ONCE))
+
+
+def with_their_months(tx: Transaction, runs: pl.DataFrame, book: Sequence[RateCard]) -> pl.DataFrame:
+    """`runs` (STORED_SCHEMA), and behind them whatever else of the months they must be priced with; reads only."""
+    months = months_of(runs, book)
+    if months.is_empty():
+        return runs
+    others = tx.rerating.in_months(*(months[name].to_list() for name in ("payer", "line", "begins", "ends")))
+    return pl.concat([runs, others]).unique("run_key", keep="first", maintain_order=True)
 
 
 def _settle(tx: Transaction, book: Sequence[RateCard], cards: Sequence[RateCard], payers: list[str], first: int, since: int) -> int:

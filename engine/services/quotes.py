@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
 
 from engine.errors import NotAllowed
 from engine.policy import allow, allow_payer
 from engine.ports import Transaction
-from engine.quotes import Prices, Quote, quote, used_before
+from engine.quotes import Prices, Quote, quote, use_moments, used_before
 from engine.sbatch import Request
 from engine.users import Action, Person
 
 A_MINUTE = timedelta(minutes=1)             # now is the next full minute
-A_MONTH = timedelta(days=33)                # back to the beginning of this month in any zone
+A_MONTH = timedelta(days=33)                # back to the beginning of a month in any zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,16 @@ def make_quote(tx: Transaction, asked: Request, by: Person, payer: str = "", tie
     _check_project(tx, asked, prices, by, payer)
     start = asked.begin.replace(microsecond=0) if asked.begin else (tx.now + A_MINUTE).replace(second=0, microsecond=0)
     if payer and prices.laddered(asked):
-        month = tx.quotes.runs(payer, tx.now - A_MONTH)
-        prices = replace(prices, used=used_before(month, prices, asked, payer, tx.now))
+        prices = _with_use(tx, asked, start, prices, payer)
     return Quoted(quote(asked, start, prices), owing(tx, payer) if payer else None)
+
+
+def _with_use(tx: Transaction, asked: Request, start: datetime, prices: Prices, payer: str) -> Prices:
+    """The prices with what `payer` used in the month the job ends in, and in those since: up to its end where that is past."""
+    end = start + timedelta(seconds=asked.seconds)
+    moments = use_moments(end, tx.now, ZoneInfo(prices.card(asked, end).time_zone))
+    runs = tx.quotes.runs(payer, moments[0] - A_MONTH)
+    return replace(prices, used=pl.concat([used_before(runs, prices, asked, payer, at) for at in moments]), now=tx.now)
 
 
 def _check_project(tx: Transaction, asked: Request, prices: Prices, by: Person, payer: str) -> None:

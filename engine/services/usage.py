@@ -15,17 +15,22 @@ from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import facts
-from engine.services.months import settle_months
+from engine.services.months import settle_months, with_their_months
 from engine.usage import Asked
 
 
 def used(tx: Transaction, asked: Asked) -> pl.DataFrame:
-    """Known usage with its charge (STORED_SCHEMA), by the time it ended; what has not ended comes last and costs nothing yet."""
+    """Known usage with its charge (STORED_SCHEMA), by the time it ended; what has not ended comes last and costs nothing yet.
+
+    By another policy each is priced by its card; where that counts the month, with all else its payer used in it.
+    """
     rows = tx.usage.listed(asked)
     if asked.policy is None:
         return rows
-    priced = price_locked(rows.drop(name for name in CHARGE_SCHEMA if name != "rate_card"), tx.rates.book(), asked.policy)
-    return priced.select(rows.columns)
+    book = tx.rates.book()
+    whole = with_their_months(tx, rows, book)
+    priced = price_locked(whole.drop(name for name in CHARGE_SCHEMA if name != "rate_card"), book, asked.policy)
+    return priced.head(len(rows)).select(rows.columns)
 
 
 def price(usage: pl.DataFrame, tiers: pl.DataFrame, book: Book | Sequence[RateCard]) -> pl.DataFrame:

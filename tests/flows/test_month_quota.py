@@ -5,6 +5,7 @@ receipt stays there, and the next one carries the difference.
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +14,8 @@ from engine.policy import OPERATOR
 from engine.rate_text import cards_from_text
 from engine.services.payers import set_tier
 from engine.services.rates import publish_cards
+from engine.services.usage import used
+from engine.usage import Asked
 from tests.engine.usage_frames import ENDED, run
 from tests.flows.examples import bill, books, broken, keep_runs
 
@@ -81,6 +84,18 @@ def test_a_correction_into_the_next_month_counts_there(quota: Store) -> None:
     keep_runs(quota, job(1, 5, ENDED + month))
     assert costs(quota) == {"1": 0, "2": 0}
     assert broken(quota) == []
+
+
+def test_by_another_policy_a_month_is_priced_whole_whichever_of_it_is_asked_for(quota: Store) -> None:
+    """Set aside are 8 core-hours a job: five free with the first, so the second costs 16 whether the first is asked for or not."""
+    keep_runs(quota, job(1, 3, ENDED), job(2, 4, ENDED + HOUR), job(3, 2, ENDED + 2 * HOUR), job(4, 1, ENDED, user_name="bob"))
+    second = datetime.fromtimestamp(ENDED + 1, UTC)
+    for asked, made in ((Asked(policy="allocated"), {"1": 6, "2": 16, "3": 16, "4": 6}),
+                        (Asked(policy="allocated", since=second, until=second + timedelta(hours=1)), {"2": 16}),
+                        (Asked(policy="allocated", limit=1), {"3": 16}), (Asked(policy="allocated", users=("bob",)), {"4": 6}),
+                        (Asked(policy="used", limit=1), {"3": 4})):
+        rows = quota.read(lambda tx: used(tx, asked))            # noqa: B023
+        assert {row["job_id"]: row["cost_micro"] // 1_000_000 for row in rows.iter_rows(named=True)} == made
 
 
 def test_another_tier_and_back(quota: Store) -> None:

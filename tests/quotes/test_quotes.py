@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError
-from engine.quotes import Prices, Quote, asked_words, quantity_text, quote, time_lines, tres_text, used_before
+from engine.quotes import Prices, Quote, asked_words, quantity_text, quote, time_lines, tres_text, use_moments, used_before
 from engine.rates import DEFAULT_CARDS, Modifier, Policy, Price, RateCard, Rounding, flat_prices, with_prices
 from engine.rates import Step as PriceStep
 from engine.rating import rate
@@ -150,18 +150,28 @@ def test_what_the_month_used_decides_what_of_a_quota_is_left() -> None:
     assert used.rows() == [("alice", "gov", 202611, "cpu", 60 * HOUR)]
     made = quote(asked, START, replace(prices, used=used))
     assert made.total_micro == 40 * 3_000_000 and quote(asked, START, prices).total_micro == 0
-    assert made.steps[0].detail == "the first 100 core-hours of a month free, then 3.00; 60 used before this month"
+    assert made.steps[0].detail == "the first 100 core-hours of a month free, then 3.00; 60 used before it in its month"
     assert not one(made, "start")                                   # no other start within the month is cheaper
 
 
 @pytest.mark.parametrize(("price", "words"), [
     (Price("cpu", (PriceStep(0, 3_000_000), PriceStep(100, 2_000_000, 5_000_000), PriceStep(900, 1_500_000))),
-     "the first 100 core-hours of a month 3.00, up to 900 2.00 and 5.00 once, then 1.50; 0 used before this month"),
-    (Price("cpu", (PriceStep(0, 250_000_000),), package=100), "in whole packages of 100 core-hours; 0 used before this month"),
-    (Price("cpu", (PriceStep(0, 3_000_000, 7_000_000),)), "all 3.00 and 7.00 once; 0 used before this month")])
+     "the first 100 core-hours of a month 3.00, up to 900 2.00 and 5.00 once, then 1.50; 0 used before it in its month"),
+    (Price("cpu", (PriceStep(0, 250_000_000),), package=100), "in whole packages of 100 core-hours; 0 used before it in its month"),
+    (Price("cpu", (PriceStep(0, 3_000_000, 7_000_000),)), "all 3.00 and 7.00 once; 0 used before it in its month")])
 def test_prices_by_the_month_are_said_in_words(price: Price, words: str) -> None:
     made = quote(Request(cpus=8, mem_mib=0, seconds=10 * HOUR), START, Prices("gov", [replace(GOV, prices=(price,))]))
     assert made.steps[0].detail == words
+
+
+def test_use_is_counted_up_to_the_end_of_a_past_job_and_of_every_month_since() -> None:
+    zone, now = ZoneInfo("Asia/Bangkok"), datetime(2027, 1, 15, tzinfo=UTC)
+    assert use_moments(now + timedelta(days=3), now, zone) == [now]
+    assert use_moments(now - timedelta(days=3), now, zone) == [now - timedelta(days=3)]
+    past = datetime(2026, 11, 30, 18, tzinfo=UTC)                                   # December there
+    assert use_moments(past, now, zone) == [past, now]
+    assert use_moments(past - timedelta(days=1), now, zone) == [
+        past - timedelta(days=1), datetime(2026, 12, 31, 16, 59, 59, tzinfo=UTC), now]
 
 
 def test_a_new_month_brings_a_new_quota() -> None:

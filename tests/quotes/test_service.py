@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,7 +15,7 @@ from engine.sbatch import Request
 from engine.services.payers import set_tier
 from engine.services.quotes import Quoted, make_quote
 from engine.services.rates import publish_cards
-from tests.engine.usage_frames import run
+from tests.engine.usage_frames import ENDED, run
 from tests.flows.examples import ALICE, AUDITOR, BOB, keep_runs
 
 ASKED = Request(cpus=8, mem_mib=0, seconds=10 * 3600)
@@ -53,8 +53,26 @@ def test_what_alice_used_of_her_quota_this_month_is_not_free_again(store: Store)
     assert quoted(store, payer="alice").quote.total_micro == 0
     ran(store, 60)
     made = quoted(store, payer="alice")
-    assert made.quote.total_micro == 40_000_000 and "60 used before this month" in made.quote.steps[0].detail
+    assert made.quote.total_micro == 40_000_000 and "60 used before it in its month" in made.quote.steps[0].detail
     assert quoted(store, payer="bob").quote.total_micro == 0 == quoted(store).quote.total_micro
+
+
+def test_a_quote_of_another_month_sees_that_months_use(store: Store) -> None:
+    """60 of September's free 100 were used: a job of September sees them from when they were used; one of next month does not."""
+    store.run(lambda tx: publish_cards(tx, [replace(GOV, tier="mu", version=0, valid_from=datetime(2026, 9, 1, tzinfo=UTC), prices=(
+        Price("cpu", (Step(0, 0), Step(100, 1_000_000))), *flat_prices(gpu=0, mem=0)))], OPERATOR))
+    keep_runs(store, run(1, cpu_used_core_seconds=60 * 3600))
+    ended = datetime.fromtimestamp(ENDED, UTC)
+
+    def notes(begin: datetime) -> tuple[int, str]:
+        made = quoted(store, replace(ASKED, begin=begin), payer="alice").quote
+        return made.total_micro, made.notes[-1]
+    assert notes(ended) == (40_000_000, "Of September 2026 what had ended before it is counted.")
+    assert notes(ended - timedelta(hours=10, seconds=1)) == (0, "Of September 2026 what had ended before it is counted.")
+    assert notes(ended + timedelta(days=10)) == (0, "Of October 2026 what had ended before it is counted.")
+    total, note = notes(store.read(lambda tx: tx.now) + timedelta(days=40))
+    assert total == 0 and note.endswith("which begins with nothing used: what is used of it before this job is not known yet.")
+    assert quoted(store).quote.notes[-1].startswith("Nothing is counted as used before it in")
 
 
 def test_what_is_owed_stands_beside_and_no_balance_is_made_up(store: Store) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -62,12 +61,6 @@ class ExplainReadsShelf(Shelf):
         """The same runs as rating reads them (STORED_SCHEMA, by run key)."""
         return copy_out(self.connection, f"select {as_columns(STORED_SCHEMA)} from usage_record u where run_key = any(%(keys)s)"
                         " order by run_key", STORED_SCHEMA, keys=list(keys))
-
-    def ended(self, payer: str, since: datetime, until: datetime, cards: Sequence[str]) -> pl.DataFrame:
-        """Runs of `payer` that ended in [since, until) and carry one of `cards` (STORED_SCHEMA, by run key)."""
-        return copy_out(self.connection, f"select {as_columns(STORED_SCHEMA)} from usage_record u where payer = %(payer)s and ended"
-                        " and end_at >= %(since)s and end_at < %(until)s and rate_card = any(%(cards)s) order by run_key",
-                        STORED_SCHEMA, payer=payer, since=since, until=until, cards=list(cards))
 
     def receipts_of(self, run_key: str) -> list[OnReceipt]:
         """The receipts a run stands on, live ones first, then the newest; void ones included."""

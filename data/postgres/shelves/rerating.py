@@ -58,6 +58,16 @@ class ReratingShelf(Shelf):
                  " and u.end_at >= to_timestamp(%(since)s) order by u.run_key for update of u")
         return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), cards=list(cards), since=since)
 
+    def in_months(self, payers: Sequence[str], lines: Sequence[str], begins: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
+        """Runs of each payer on cards of the line beside it that ended in [begin, end) beside that (Unix seconds), by run key
+        (STORED_SCHEMA); a run that stands in two of them comes twice. Reads only."""
+        query = (f"select {_STORED} from unnest(%(payers)s::text[], %(lines)s::text[], %(begins)s::bigint[], %(ends)s::bigint[])"
+                 " as m(payer, line, begins, ends) join rate_card c on c.line = m.line"
+                 " join usage_record u on u.payer = m.payer and u.rate_card = c.name and u.end_at >= to_timestamp(m.begins)"
+                 " and u.end_at < to_timestamp(m.ends) where u.ended order by u.run_key")
+        return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), lines=list(lines), begins=list(begins),
+                        ends=list(ends))
+
     def _gather(self, tiers: list[str], projects: list[str], since: datetime, until: datetime | None, by_payer: bool) -> int:
         """Note which runs go into which lot; how many lots. Where a lot is not a stretch of run keys, all are locked first."""
         order, start = ("u.payer, u.run_key", "min(place) over (partition by payer)") if by_payer else ("u.run_key", "place")
