@@ -81,8 +81,9 @@ def _list_payments(payments: list[Payment], as_json: bool) -> None:
         print(json.dumps([_payment(payment) for payment in payments]))
         return
     rows = [(payment.reference, payment.provider, payment.status, amount_text(payment.amount_micro, payment.currency),
-             payment.currency, _utc(payment.created_at), payment.receipt_id) for payment in payments]
-    print(table(("Reference", "Provider", "State", "Amount", "", "Started", "Receipt"), rows, right=(3,))
+             payment.currency, _utc(payment.created_at), payment.receipt_id or f"wallet of {payment.wallet or 'nobody'}")
+            for payment in payments]
+    print(table(("Reference", "Provider", "State", "Amount", "", "Started", "For"), rows, right=(3,))
           if rows else "No payment yet.")
 
 
@@ -114,8 +115,10 @@ def _job(job: Job) -> dict[str, object]:
 
 
 def _payment(payment: Payment) -> dict[str, object]:
-    return {"reference": payment.reference, "receipt_id": payment.receipt_id, "provider": payment.provider,
+    return {"reference": payment.reference, "purpose": str(payment.purpose), "wallet": payment.wallet,
+            "receipt_id": payment.receipt_id, "provider": payment.provider,
             "livemode": payment.livemode, "amount_micro": payment.amount_micro, "currency": payment.currency,
+            "received_micro": payment.received_micro, "money": payment.money_ref, "note": payment.note,
             "status": str(payment.status), "created_by": payment.created_by, "created_at": _utc(payment.created_at),
             "expires_at": _utc(payment.expires_at), "settled_at": _utc(payment.settled_at)}
 

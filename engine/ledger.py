@@ -38,10 +38,12 @@ class Kind(StrEnum):
     """What will not be paid."""
     DISPUTE = "dispute"
     """Money frozen by a dispute."""
+    ADJUSTMENT = "adjustment"
+    """What was given to wallets by hand, or taken from them, each with its reason."""
 
 
 # +1 grows by debit (what we have or are owed), -1 by credit (what we owe or earned).
-SIDES = {Kind.RECEIVABLE: 1, Kind.CLEARING: 1, Kind.WRITE_OFF: 1, Kind.DISPUTE: 1}
+SIDES = {Kind.RECEIVABLE: 1, Kind.CLEARING: 1, Kind.WRITE_OFF: 1, Kind.DISPUTE: 1, Kind.ADJUSTMENT: 1}
 # Lowest balance, seen from its side; kinds not named here have none.
 FLOORS = {Kind.WALLET: 0, Kind.HELD: 0, Kind.RECEIVABLE: 0, Kind.UNAPPLIED: 0, Kind.REFUND_PENDING: 0}
 
@@ -105,6 +107,14 @@ def payment_postings(provider: str, payer: str, currency: str, amount_micro: int
     """A payment came in for a receipt: the provider holds the money, the payer owes that much less."""
     return balanced([Posting(LedgerName(Kind.CLEARING, provider, currency), amount_micro),
                      Posting(LedgerName(Kind.RECEIVABLE, payer, currency), -amount_micro)])
+
+
+def arrival_postings(source: LedgerName, payer: str, settled_micro: int, wallet: str, credited_micro: int) -> list[Posting]:
+    """Money that came: out of `source` (a provider's clearing, or what was kept as unapplied), `settled_micro` of it for what
+    `payer` owes, `credited_micro` into `wallet`."""
+    return balanced([Posting(source, settled_micro + credited_micro),
+                     Posting(LedgerName(Kind.RECEIVABLE, payer, source.currency), -settled_micro),
+                     Posting(LedgerName(Kind.WALLET, wallet, source.currency), -credited_micro)])
 
 
 def unapplied_postings(provider: str, currency: str, amount_micro: int) -> list[Posting]:

@@ -19,6 +19,7 @@ from engine.receipts import ReceiptStatus
 
 PATIENCE = timedelta(minutes=2)             # an event may come before the payment it speaks of
 SIGNATURE_TOLERANCE = timedelta(seconds=300)
+FROM_WALLET = "wallet"                      # the provider of a payment that a wallet made
 REFERENCE = re.compile(r"TXN_[0-9A-Z]{16}", re.ASCII)
 
 
@@ -27,27 +28,42 @@ class PaymentStatus(StrEnum):
 
     PENDING = "pending"
     """The payer was sent to the provider."""
+    PROCESSING = "processing"
+    """The payer did their part and the provider waits for the money: open however long that takes."""
     SUCCEEDED = "succeeded"
-    """The money came and settled its receipt."""
+    """The money came and did what it was asked for: it settled its receipt, or is in the wallet."""
+    CREDITED = "credited"
+    """The money came, its receipt did not need it or it was too little: all of it is in the wallet."""
     FAILED = "failed"
     """The provider says it was declined; a later attempt may still succeed."""
     EXPIRED = "expired"
     """Nobody paid in time; money that comes late is still taken."""
     UNAPPLIED = "unapplied"
-    """The money came when its receipt needed none any more: it waits for somebody to decide."""
+    """Money that came and fits nobody: it waits for somebody to decide."""
     REVERTED = "reverted"
     """A manual settlement that was a mistake."""
 
 
-_UNPAID = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.UNAPPLIED})
+_CAME = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CREDITED, PaymentStatus.UNAPPLIED})
 MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
-    PaymentStatus.PENDING: _UNPAID | {PaymentStatus.FAILED, PaymentStatus.EXPIRED},
-    PaymentStatus.FAILED: _UNPAID,
-    PaymentStatus.EXPIRED: _UNPAID,
+    PaymentStatus.PENDING: _CAME | {PaymentStatus.PROCESSING, PaymentStatus.FAILED, PaymentStatus.EXPIRED},
+    PaymentStatus.PROCESSING: _CAME | {PaymentStatus.FAILED},
+    PaymentStatus.FAILED: _CAME | {PaymentStatus.PROCESSING},
+    PaymentStatus.EXPIRED: _CAME | {PaymentStatus.PROCESSING},
     PaymentStatus.SUCCEEDED: frozenset({PaymentStatus.REVERTED}),
-    PaymentStatus.UNAPPLIED: frozenset(),
+    PaymentStatus.CREDITED: frozenset(),
+    PaymentStatus.UNAPPLIED: frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CREDITED}),
     PaymentStatus.REVERTED: frozenset(),
 }
+
+
+class Purpose(StrEnum):
+    """What a payment is for."""
+
+    RECEIPT = "receipt"
+    """It pays a receipt."""
+    TOPUP = "topup"
+    """It fills a wallet. So does money that nobody asked for, once it is known whose it is."""
 
 
 class EventKind(StrEnum):
@@ -81,11 +97,15 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One attempt to have a receipt paid; `amount_micro` of `currency`, named `reference` (TXN_…) to the outside."""
+    """One attempt to have a receipt paid or a wallet filled; `amount_micro` of `currency`, named `reference` (TXN_…) to the outside.
+
+    `wallet` is the owner of the wallet that gets what the receipt does not need (or that paid it, where the provider is
+    `wallet`), empty when nobody is known. `received_micro` came under the provider's own name `money_ref`; `note` says why
+    the money is where it is."""
 
     id: str
     reference: str
-    receipt_id: str
+    receipt_id: str | None
     provider: str
     livemode: bool
     amount_micro: int
@@ -97,15 +117,41 @@ class Payment:
     created_at: datetime
     expires_at: datetime
     settled_at: datetime | None
+    purpose: Purpose = Purpose.RECEIPT
+    wallet: str = ""
+    money_ref: str | None = None
+    received_micro: int = 0
+    note: str = ""
 
     @property
     def money(self) -> Money:
         """What was asked for."""
         return Money(self.amount_micro, self.currency)
 
+    @property
+    def received(self) -> Money:
+        """What came; zero until it did."""
+        return Money(self.received_micro, self.currency)
+
+    @property
+    def settled_micro(self) -> int:
+        """The part of what came that settled a receipt."""
+        return self.amount_micro if self.status is PaymentStatus.SUCCEEDED and self.purpose is Purpose.RECEIPT else 0
+
+    @property
+    def credited_micro(self) -> int:
+        """The part of what came that went to the wallet."""
+        came = self.status in (PaymentStatus.SUCCEEDED, PaymentStatus.CREDITED) and self.provider != FROM_WALLET
+        return self.received_micro - self.settled_micro if came else 0
+
+    @property
+    def under_way(self) -> bool:
+        """True while the provider has not said how it ended."""
+        return self.status in (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
+
     def open(self, now: datetime) -> bool:
-        """True while its checkout may be used."""
-        return self.status is PaymentStatus.PENDING and now < self.expires_at
+        """True while its checkout may be used, or its money is on its way."""
+        return self.status is PaymentStatus.PROCESSING or (self.status is PaymentStatus.PENDING and now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,19 +278,27 @@ class Step(StrEnum):
     """What an event leads to."""
 
     SETTLE = "succeeded"
-    """The receipt is paid."""
+    """The receipt is paid, or the wallet is filled as asked; what is over goes to the wallet."""
+    CREDIT = "credited"
+    """The receipt needs none, or too little came: all of it goes to the wallet."""
+    PROCESS = "processing"
+    """The money is on its way: the payment stays open."""
     FAIL = "failed"
     """The payment is marked as declined."""
     KEEP = "unapplied"
-    """The payment's own money came, but its receipt needs none: kept as unapplied."""
-    KEEP_FOREIGN = "unmatched"
-    """Money that is not what we asked for: kept as unapplied, the payment stays as it was."""
+    """Money that fits nobody: kept as unapplied until somebody decides."""
+    CONTRADICT = "contradicted"
+    """Money that is known already, told with another amount: nothing is posted, somebody must look."""
     WAIT = "waiting"
     """No such payment yet: ask again soon."""
     NOTHING = "duplicate"
     """All of it is known already."""
     IGNORE = "ignored"
     """It is not for these books."""
+
+
+ALARMS = frozenset({Step.KEEP, Step.CONTRADICT})        # somebody must look
+PAYMENT_KINDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,49 +309,95 @@ class Decision:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What our books know of the payment an event speaks of: the payment that asked (None when we know none), its receipt's
+    state (None for a top-up), and the payment that holds the event's money already."""
+
+    payment: Payment | None = None
+    receipt: ReceiptStatus | None = None
+    holder: Payment | None = None
+
+
 def check_move(reference: str, was: PaymentStatus, to: PaymentStatus) -> None:
     """Refuse a move that the table does not know."""
     if to not in MOVES[was]:
         raise IllegalMove(f"Payment {reference} is {was} and cannot become {to}.")
 
 
-def decide(event: ProviderEvent, payment: Payment | None, receipt: ReceiptStatus | None, live: bool, patient: bool) -> Decision:
-    """What `event` does to `payment` (ours, None when we know none) and its receipt.
+def decide(event: ProviderEvent, known: Known, live: bool, patient: bool) -> Decision:
+    """What `event` does to what we know of it.
 
     `live` says whether these books hold real money, `patient` whether a payment may still turn up.
     """
     if event.livemode != live:
         return Decision(Step.IGNORE, f"the event is {_mode(event.livemode)}, these books are {_mode(live)}")
-    if event.kind not in (EventKind.SUCCEEDED, EventKind.FAILED):
+    if event.kind not in PAYMENT_KINDS:
         return Decision(Step.IGNORE, f"nothing is done about {event.kind}")
-    if payment is None or receipt is None:
+    if event.kind is EventKind.SUCCEEDED and known.holder is not None:
+        return _told_before(event, known.holder, known)
+    if known.payment is None:
         return _unknown(event, patient)
-    if event.kind is EventKind.FAILED:
-        return _declined(payment)
-    if event.amount != payment.money:
-        return Decision(Step.KEEP_FOREIGN, f"{event.amount} came, {payment.money} was asked for")
-    if PaymentStatus.SUCCEEDED not in MOVES[payment.status]:
-        return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
-    if receipt is not ReceiptStatus.PENDING:
-        return Decision(Step.KEEP, f"the receipt is {receipt} already")
-    late = "" if payment.status is PaymentStatus.PENDING else f", though the payment was {payment.status}"
-    return Decision(Step.SETTLE, f"{event.amount} came as asked{late}")
+    if event.kind is EventKind.SUCCEEDED:
+        return _came(event, known.payment, known.receipt)
+    return _on_its_way(known.payment) if event.kind is EventKind.PROCESSING else _declined(known.payment)
 
 
 def _mode(live: bool) -> str:
     return "live" if live else "a test"
 
 
+def _told_before(event: ProviderEvent, holder: Payment, known: Known) -> Decision:
+    """The same money again: at most it is now known whose it is."""
+    if event.amount != holder.received:
+        return Decision(Step.CONTRADICT, f"{event.amount} is said of money that was {holder.received} before")
+    if holder.status is not PaymentStatus.UNAPPLIED or known.payment is None or known.payment.id == holder.id:
+        return Decision(Step.NOTHING, f"payment {holder.reference} is {holder.status} already")
+    return _came(event, known.payment, known.receipt)
+
+
 def _unknown(event: ProviderEvent, patient: bool) -> Decision:
     if patient:
         return Decision(Step.WAIT, f"no payment {event.reference} yet")
-    if event.kind is EventKind.FAILED:
+    if event.kind is not EventKind.SUCCEEDED:
         return Decision(Step.IGNORE, f"no payment {event.reference} is known, and no money came")
-    return Decision(Step.KEEP_FOREIGN, f"{event.amount} came for {event.reference}, which nobody asked for")
+    return Decision(Step.KEEP, f"{event.amount} came for {event.reference or 'no reference'}, which nobody asked for")
+
+
+def _came(event: ProviderEvent, payment: Payment, receipt: ReceiptStatus | None) -> Decision:
+    """Money for a payment we know."""
+    if event.currency != payment.currency:
+        return Decision(Step.KEEP, f"{event.amount} came, {payment.money} was asked for")
+    if not payment.wallet:
+        return Decision(Step.KEEP, f"{event.amount} came for {payment.reference}, which is nobody's")
+    needed = receipt is None or receipt is ReceiptStatus.PENDING
+    if needed and (payment.purpose is Purpose.TOPUP or event.amount.micro >= payment.amount_micro):
+        return Decision(Step.SETTLE, f"{event.amount} came {_as_asked(event, payment)}{_late(payment)}")
+    why = f"{payment.money} was asked for" if needed else f"the receipt is {receipt} already"
+    return Decision(Step.CREDIT, f"{event.amount} came, {why}: it is in the wallet of {payment.wallet}")
+
+
+def _as_asked(event: ProviderEvent, payment: Payment) -> str:
+    if event.amount == payment.money:
+        return "as asked"
+    where = "the rest is" if payment.purpose is Purpose.RECEIPT else "it is"
+    return f"where {payment.money} was asked for: {where} in the wallet of {payment.wallet}"
+
+
+def _late(payment: Payment) -> str:
+    if payment.received_micro:
+        return f", after {payment.received} before"
+    return "" if payment.under_way else f", though the payment was {payment.status}"
+
+
+def _on_its_way(payment: Payment) -> Decision:
+    if PaymentStatus.PROCESSING in MOVES[payment.status]:
+        return Decision(Step.PROCESS, f"the money of {payment.reference} is on its way")
+    return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
 
 
 def _declined(payment: Payment) -> Decision:
-    if payment.status is PaymentStatus.PENDING:
+    if payment.under_way:
         return Decision(Step.FAIL, f"payment {payment.reference} was declined")
     return Decision(Step.NOTHING, f"payment {payment.reference} is {payment.status} already")
 

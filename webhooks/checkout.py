@@ -18,7 +18,7 @@ from webhooks.sidecar import Sidecar, sidecar_of
 
 
 async def pay(request: Request) -> Response:
-    """GET /pay/{reference}: on to the checkout while the payment is wanted, else back to its receipt."""
+    """GET /pay/{reference}: on to the checkout while the payment is wanted, else back to where it stands."""
     sidecar, reference = sidecar_of(request), request.path_params["reference"]
     url = await sidecar.in_thread(lambda: _way(sidecar, reference), seconds=30)
     return RedirectResponse(url, status_code=303, headers=no_store())
@@ -26,7 +26,7 @@ async def pay(request: Request) -> Response:
 
 def _way(sidecar: Sidecar, reference: str) -> str:
     payment, wanted = sidecar.store.read(lambda tx: (found := open_payment(tx, reference), still_wanted(tx, found)))
-    back = receipt_url(sidecar, payment)
+    back = return_url(sidecar, payment)
     if not wanted:
         return back
     if payment.checkout_url is None:
@@ -46,6 +46,7 @@ def _checkout(sidecar: Sidecar, payment: Payment, back: str) -> Payment:
     return kept
 
 
-def receipt_url(sidecar: Sidecar, payment: Payment) -> str:
-    """The dashboard's page of the receipt that is being paid."""
-    return f"{sidecar.settings.dashboard_url.rstrip('/')}/receipt?id={quote(payment.receipt_id)}"
+def return_url(sidecar: Sidecar, payment: Payment) -> str:
+    """Where the payer goes afterwards: the dashboard's page of the receipt that is being paid, or of the top-up."""
+    page = f"receipt?id={quote(payment.receipt_id)}" if payment.receipt_id else f"top-up?payment={quote(payment.reference)}"
+    return f"{sidecar.settings.dashboard_url.rstrip('/')}/{page}"

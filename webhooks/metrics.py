@@ -57,7 +57,7 @@ class Metrics:
     def applied(self, provider: str, step: Step) -> None:
         """Count an event that was applied."""
         self.payments.labels(provider, str(step)).inc()
-        if step in (Step.KEEP, Step.KEEP_FOREIGN):
+        if step is Step.KEEP:
             self.unapplied.labels(provider).inc()
 
     def text(self) -> bytes:

@@ -16,7 +16,7 @@ from data.postgres.health import OUTAGE, TROUBLE
 from data.postgres.shelves.inbox import ATTEMPTS, InboxRow
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
-from engine.payments import Decision, Outcome, ProviderEvent, ProviderTrouble, Step
+from engine.payments import ALARMS, Decision, Outcome, ProviderEvent, ProviderTrouble, Step
 from engine.ports import PaymentProvider
 from engine.services.payments import apply_payment, expire_payments
 from webhooks.log import say
@@ -139,7 +139,7 @@ class Worker:
     def _tell(self, row: InboxRow, decision: Decision) -> None:
         self._metrics.applied(row.provider, decision.step)
         say("inbox.applied", inbox=row.id, provider=row.provider, key=row.event_key, step=str(decision.step), why=decision.why,
-            alarm=decision.step in (Step.KEEP, Step.KEEP_FOREIGN, Step.IGNORE))
+            alarm=decision.step in ALARMS | {Step.IGNORE})
 
 
 def sweep(store: Store) -> None:

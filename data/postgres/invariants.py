@@ -86,22 +86,56 @@ INVARIANTS = (
         group by r.id having count(p.id) <> case when r.status in ('paid', 'refunded') and r.total_micro > 0 then 1 else 0 end"""),
     Invariant("a settled payment is what its receipt asked for", """
         select 'payment ' || p.reference from payment p join receipt r on r.id = p.receipt_id
-        where p.status in ('succeeded', 'reverted') and (p.amount_micro, p.currency) <> (r.total_micro, r.currency)"""),
-    Invariant("a settled payment is posted once", """
+        where p.status in ('succeeded', 'reverted') and ((p.amount_micro, p.currency) <> (r.total_micro, r.currency)
+          or p.received_micro < p.amount_micro)"""),
+    Invariant("money that came is posted once, other payments are not", """
         select 'payment ' || p.reference from payment p
         left join ledger_transaction t on t.key = 'pay:' || p.provider || ':' || p.reference
-        where (p.status in ('succeeded', 'reverted')) <> (t.id is not null) and p.status <> 'unapplied'"""),
-    Invariant("money that was kept as unapplied stands in the ledger", """
-        select 'payment ' || p.reference from payment p where p.status = 'unapplied' and not exists (
-          select 1 from ledger_transaction t join ledger_entry e on e.transaction_id = t.id
-          join ledger_account a on a.id = e.ledger_account_id and a.kind = 'unapplied'
-          where t.key = 'pay:' || p.provider || ':' || p.reference
-             or t.key like 'unapplied:' || p.provider || ':' || p.reference || ':%')"""),
+        where (p.received_micro > 0) <> (t.id is not null)"""),
+    Invariant("what came stands in the ledger as it came", """
+        select 'payment ' || p.reference || ' brought ' || p.received_micro || ', posted ' || coalesce(sum(e.amount_micro), 0)
+        from payment p left join ledger_movement e on e.key = 'pay:' || p.provider || ':' || p.reference and e.amount_micro > 0
+          and e.currency = p.currency and (e.kind, e.owner) = (case p.provider when 'wallet' then 'wallet' else 'clearing' end,
+                                                               case p.provider when 'wallet' then p.wallet else p.provider end)
+        where p.received_micro > 0 group by p.id having coalesce(sum(e.amount_micro), 0) <> p.received_micro"""),
     Invariant("what providers hold is what payments brought and nothing else", """
-        select 'clearing of ' || a.owner || ' has ' || a.balance_micro || ', payments brought ' || coalesce(sum(e.amount_micro), 0)
-        from ledger_account a left join (ledger_entry e join ledger_transaction t on t.id = e.transaction_id
-          and (t.key like 'pay:%' or t.key like 'unapplied:%' or t.key like 'revert:%')) on e.ledger_account_id = a.id
-        where a.kind = 'clearing' group by a.id having a.balance_micro <> coalesce(sum(e.amount_micro), 0)"""),
+        select 'clearing of ' || a.owner || ' has ' || a.balance_micro || ', payments brought ' || coalesce(p.came, 0)
+          || ', by other ways ' || coalesce(o.moved, 0)
+        from ledger_account a
+        left join (select provider, currency, sum(received_micro) filter (where status <> 'reverted') as came from payment
+                   where provider <> 'wallet' group by 1, 2) p on p.provider = a.owner and p.currency = a.currency
+        left join (select owner, currency, sum(amount_micro) as moved from ledger_movement e
+                   where kind = 'clearing' and key ~ '^(refund|dispute)' group by 1, 2) o on o.owner = a.owner and o.currency = a.currency
+        where a.kind = 'clearing' and a.balance_micro <> coalesce(p.came, 0) + coalesce(o.moved, 0)"""),
+    Invariant("unapplied money is that of unapplied payments", """
+        select 'unapplied of ' || coalesce(a.owner, p.provider) || ' has ' || coalesce(-a.balance_micro, 0) || ', payments '
+          || coalesce(p.kept, 0)
+        from (select * from ledger_account where kind = 'unapplied') a
+        full join (select provider, currency, sum(received_micro) as kept from payment where status = 'unapplied' group by 1, 2) p
+          on p.provider = a.owner and p.currency = a.currency
+        left join (select owner, currency, sum(amount_micro) as moved from ledger_movement e
+                   where kind = 'unapplied' and key ~ '^(refund|dispute)' group by 1, 2) o on o.owner = a.owner and o.currency = a.currency
+        where coalesce(a.balance_micro, 0) <> coalesce(o.moved, 0) - coalesce(p.kept, 0)"""),
+    Invariant("a wallet holds what came for it and was not spent", """
+        with movement as (      -- told by the rows that moved wallets, not by the wallets' own entries
+          select wallet as owner, currency,
+                 received_micro - case when status = 'succeeded' and purpose = 'receipt' then amount_micro else 0 end as micro
+            from payment where status in ('succeeded', 'credited') and provider <> 'wallet'
+          union all select wallet, currency, -received_micro from payment where status = 'succeeded' and provider = 'wallet'
+          union all select wallet, currency, amount_micro from adjustment_request where status = 'confirmed'
+          union all select owner, currency, -amount_micro from ledger_movement where kind = 'wallet' and key ~ '^(refund|dispute)')
+        select 'wallet of ' || coalesce(a.owner, m.owner) || ' has ' || coalesce(-a.balance_micro, 0) || ' '
+          || coalesce(a.currency, m.currency) || ', its movements ' || coalesce(m.micro, 0)
+        from (select * from ledger_account where kind = 'wallet') a
+        full join (select owner, currency, sum(micro) as micro from movement group by 1, 2) m
+          on m.owner = a.owner and m.currency = a.currency
+        where coalesce(-a.balance_micro, 0) <> coalesce(m.micro, 0)"""),
+    Invariant("a confirmed adjustment is posted, no other is", """
+        select 'adjustment ' || r.id from adjustment_request r left join ledger_transaction t on t.key = 'adjust:' || r.id
+        where (r.status = 'confirmed') <> (t.id is not null)"""),
+    Invariant("a large adjustment was confirmed by a second person", """
+        select 'adjustment ' || id from adjustment_request
+        where status = 'confirmed' and needs_second and decided_by is not distinct from requested_by"""),
     Invariant("what payers owe equals their pending receipts", """
         select 'receivable of ' || coalesce(a.owner, r.payer) from
           (select owner, currency, balance_micro from ledger_account where kind = 'receivable') a

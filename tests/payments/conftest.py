@@ -145,10 +145,11 @@ def signed(body: bytes, secret: str = SECRET, shift: int = 0) -> str:
 
 
 def event(reference: str, amount_minor: int = 6060, currency: str = "THB", kind: str = "payment.succeeded",
-          id: str = "") -> bytes:
-    """A webhook body as the dummy provider writes it."""
+          id: str = "", money: str = "") -> bytes:
+    """A webhook body as the dummy provider writes it; `money` names the charge, by default like the reference."""
     return json.dumps({"id": id or f"evt_{next(_numbers)}", "type": kind, "livemode": False, "created": int(time.time()),
-                       "data": {"reference": reference, "amount_minor": amount_minor, "currency": currency}}).encode()
+                       "data": {"reference": reference, "amount_minor": amount_minor, "currency": currency,
+                                **({"money": money} if money else {})}}).encode()
 
 
 @pytest.fixture
@@ -211,6 +212,10 @@ class Books:
         found = self.store.read(lambda tx: tx.payments.find(payment.reference))
         assert found is not None
         return str(found.status)
+
+    def payments(self, receipt: Receipt) -> list[Payment]:
+        """Every payment of the receipt, the newest first."""
+        return self.store.read(lambda tx: tx.payments.of_receipt(receipt.id))
 
     def ledger(self) -> dict[str, int]:
         """Balances that are not zero, seen from their side, in micro-units: {"receivable:alice": 60600000}."""

@@ -24,7 +24,7 @@ from webhooks.providers.values import MOST_MINOR, Values, currency, flag, needed
 
 NAME = "dummy"
 SIGNATURE_HEADER = "dummy-signature"
-KINDS = (EventKind.SUCCEEDED, EventKind.FAILED)
+KINDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.PROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,16 @@ class DummyProvider:
         return self.parse_event(body)
 
     def parse_event(self, body: bytes) -> ProviderEvent:
-        """`{"id","type","livemode","created","data":{"reference","amount_minor","currency"}}`, every value of its type."""
+        """`{"id","type","livemode","created","data":{"reference","amount_minor","currency"}}`, every value of its type; the
+        money is called what `data.money` says, or like the reference."""
         event = strict_json(body)
         data = needed(event, "data")
         if "created" in event:
             whole(event, "created", 0, 10**12)
         reference = word(data, "reference")
         return ProviderEvent(provider=NAME, key=word(event, "id"), kind=_kind(event), livemode=flag(event, "livemode"),
-                             reference=reference, money=reference, amount_minor=whole(data, "amount_minor", 1, MOST_MINOR),
-                             currency=currency(data))
+                             reference=reference, money=word(data, "money") if "money" in data else reference,
+                             amount_minor=whole(data, "amount_minor", 1, MOST_MINOR), currency=currency(data))
 
     def confirm(self, event: ProviderEvent) -> ProviderEvent:
         """The event: its signature is enough."""

@@ -43,10 +43,12 @@ class Delivery:
 
 
 def _event(order: Order, kind: EventKind = EventKind.SUCCEEDED, amount_minor: int = 0, currency: str = "") -> bytes:
+    """A webhook; the right amount is the checkout's one charge however often it is pressed, any other is a charge of its own."""
+    money = {"money": f"ch_{token_hex(8)}"} if amount_minor or currency else {}
     return json.dumps({
         "id": f"evt_{token_hex(12)}", "type": str(kind), "livemode": False, "created": int(time.time()),
         "data": {"reference": order.reference, "amount_minor": amount_minor or order.amount_minor,
-                 "currency": currency or order.currency},
+                 "currency": currency or order.currency, **money},
     }).encode()
 
 

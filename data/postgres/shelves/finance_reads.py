@@ -157,21 +157,22 @@ class FinanceReadsShelf(Shelf):
             from receipt r where r.status = 'pending' order by r.due_at, r.number""", OPEN_RECEIPT_SCHEMA, now=now)  # noqa: S608
 
     def received(self, currency: str, start: datetime, end: datetime) -> Received:
-        """Payments settled in [start, end) that still stand."""
-        row = self.one("""select count(*) as payments, cast(coalesce(sum(amount_micro), 0) as bigint) as total from payment
-            where status = 'succeeded' and currency = :currency and settled_at >= :start and settled_at < :end""",
+        """Money that came in [start, end), for receipts or wallets, and still stands; what wallets paid came before."""
+        row = self.one("""select count(*) as payments, cast(coalesce(sum(received_micro), 0) as bigint) as total from payment
+            where status in ('succeeded', 'credited') and provider <> 'wallet' and currency = :currency
+              and settled_at >= :start and settled_at < :end""",
             currency=currency, start=start, end=end)
         assert row is not None
         return Received(row.payments, row.total)
 
     def providers(self, currency: str) -> pl.DataFrame:
-        """Each provider's settled payments beside what the ledger says it holds (PROVIDER_SCHEMA).
+        """The money that each provider's payments brought and somebody got, beside what the ledger says it holds (PROVIDER_SCHEMA).
 
         They agree when clearing = paid + unapplied."""
         return frame(self.connection, """
             with paid as (
-              select provider, count(*) as payments, cast(sum(amount_micro) as bigint) as micro, max(settled_at) as last_at
-              from payment where status = 'succeeded' and currency = :currency group by 1),
+              select provider, count(*) as payments, cast(sum(received_micro) as bigint) as micro, max(settled_at) as last_at
+              from payment where status in ('succeeded', 'credited') and provider <> 'wallet' and currency = :currency group by 1),
             held as (
               select owner as provider, cast(sum(side * balance_micro) filter (where kind = 'clearing') as bigint) as clearing,
                 cast(sum(side * balance_micro) filter (where kind = 'unapplied') as bigint) as unapplied

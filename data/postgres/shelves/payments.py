@@ -1,18 +1,20 @@
 """Payments: what we asked providers to collect, and settlements entered by hand.
 
-Lock order: the receipt first, then its payments.
+Lock order: the money (hold_money), the receipt, then its payments.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
 from engine.ids import new_id, payment_reference
-from engine.payments import Payment, PaymentStatus
+from engine.payments import Payment, PaymentStatus, Purpose
 from engine.receipts import Receipt
 
 MANUAL = "manual"
@@ -25,12 +27,21 @@ class PaymentShelf(Shelf):
         """Write a new payment as it is."""
         names = Payment.__slots__
         self.execute(f"insert into payment ({', '.join(names)}) values ({', '.join(':' + name for name in names)})",  # noqa: S608
-                     **{name: getattr(payment, name) for name in names} | {"status": str(payment.status)})
+                     **{name: _plain(getattr(payment, name)) for name in names})
 
-    def open_of(self, receipt_id: str, provider: str) -> Payment | None:
-        """The pending payment of a receipt at a provider, expired or not: there is one at most."""
-        return _payment(self.one("select * from payment where receipt_id = :receipt and provider = :provider"
-                                 " and status = 'pending' for update", receipt=receipt_id, provider=provider))
+    def under_way(self, receipt_id: str) -> list[Payment]:
+        """A receipt's pending and processing payments, expired or not, locked: a pending one a provider at most."""
+        return _payments(self.rows("select * from payment where receipt_id = :receipt and status in ('pending', 'processing')"
+                                   " order by id for update", receipt=receipt_id))
+
+    def hold_money(self, provider: str, livemode: bool, money: str) -> None:
+        """Whoever applies the same money object waits here until this transaction is over."""
+        self.rows("select pg_advisory_xact_lock(hashtextextended(:name, 0))", name=f"money:{provider}:{livemode}:{money}")
+
+    def of_money(self, provider: str, livemode: bool, money: str) -> Payment | None:
+        """The payment that holds the provider's money object, locked."""
+        return _payment(self.one("select * from payment where provider = :provider and livemode = :livemode and money_ref = :money"
+                                 " and received_micro > 0 for update", provider=provider, livemode=livemode, money=money))
 
     def find(self, reference: str) -> Payment | None:
         """The payment called `reference`."""
@@ -43,25 +54,27 @@ class PaymentShelf(Shelf):
 
     def of_receipt(self, receipt_id: str) -> list[Payment]:
         """Every attempt to have a receipt paid, newest first."""
-        rows = self.rows("select * from payment where receipt_id = :receipt order by created_at desc, id desc",
-                         receipt=receipt_id)
-        return [payment for row in rows if (payment := _payment(row))]
+        return _payments(self.rows("select * from payment where receipt_id = :receipt order by created_at desc, id desc",
+                                   receipt=receipt_id))
 
     def all(self, most: int = 100) -> list[Payment]:
         """The newest payments."""
-        rows = self.rows("select * from payment order by created_at desc, id desc limit :most", most=most)
-        return [payment for row in rows if (payment := _payment(row))]
+        return _payments(self.rows("select * from payment order by created_at desc, id desc limit :most", most=most))
 
     def overdue(self) -> list[Payment]:
         """Pending payments whose time is over, skipping those that somebody works on; locked."""
-        rows = self.rows("select * from payment where status = 'pending' and expires_at <= transaction_timestamp()"
-                         " order by id limit 200 for update skip locked")
-        return [payment for row in rows if (payment := _payment(row))]
+        return _payments(self.rows("select * from payment where status = 'pending' and expires_at <= transaction_timestamp()"
+                                   " order by id limit 200 for update skip locked"))
 
-    def move(self, payment: Payment, to: PaymentStatus, settled_at: datetime | None = None) -> None:
-        """Change its status; `settled_at` with succeeded only. Whether the move is legal the service has checked."""
-        self.execute("update payment set status = :to, settled_at = :settled_at where id = :id",
-                     to=str(to), settled_at=settled_at, id=payment.id)
+    def move(self, payment: Payment, to: PaymentStatus) -> None:
+        """Change its status, where no money comes with it. Whether the move is legal the service has checked."""
+        self.execute("update payment set status = :to where id = :id", to=str(to), id=payment.id)
+
+    def take(self, payment: Payment) -> None:
+        """Write what became of its money, as `payment` now says. Whether the move is legal the service has checked."""
+        names = ("status", "settled_at", "money_ref", "received_micro", "note", "purpose", "receipt_id", "wallet", "amount_micro")
+        self.execute(f"update payment set {', '.join(f'{name} = :{name}' for name in names)} where id = :id",  # noqa: S608
+                     id=payment.id, **{name: _plain(getattr(payment, name)) for name in names})
 
     def keep_checkout(self, payment: Payment, url: str, provider_ref: str) -> None:
         """Remember where the payer goes. Who comes second changes nothing."""
@@ -73,10 +86,10 @@ class PaymentShelf(Shelf):
         reference = payment_reference()
         self.execute(
             "insert into payment (id, reference, receipt_id, provider, livemode, amount_micro, currency, status, created_by,"
-            " created_at, expires_at, settled_at) values (:id, :reference, :receipt, :provider, true, :amount, :currency, 'succeeded',"
-            " :actor, :at, :at, :at)",
+            " created_at, expires_at, settled_at, purpose, wallet, received_micro) values (:id, :reference, :receipt, :provider, true,"
+            " :amount, :currency, 'succeeded', :actor, :at, :at, :at, 'receipt', :payer, :amount)",
             id=new_id("pay", int(receipt.issued_at.timestamp() * 1000)), reference=reference, receipt=receipt.id,
-            provider=MANUAL, amount=receipt.total_micro, currency=receipt.currency, actor=actor, at=at)
+            provider=MANUAL, amount=receipt.total_micro, currency=receipt.currency, actor=actor, at=at, payer=receipt.payer)
         return reference
 
     def revert_manual(self, receipt_id: str) -> str | None:
@@ -90,4 +103,13 @@ def _payment(row: sa.Row[Any] | None) -> Payment | None:
     if row is None:
         return None
     values = {name: getattr(row, name) for name in Payment.__slots__}
-    return Payment(**values | {"status": PaymentStatus(row.status)})
+    return Payment(**values | {"status": PaymentStatus(row.status), "purpose": Purpose(row.purpose)})
+
+
+def _payments(rows: Sequence[sa.Row[Any]]) -> list[Payment]:
+    return [payment for row in rows if (payment := _payment(row))]
+
+
+def _plain(value: object) -> object:
+    """Words of our own kinds as the database reads them."""
+    return str(value) if isinstance(value, StrEnum) else value
