@@ -26,7 +26,7 @@ def picture(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_line_of_a_receipt_explains_itself(open_as: OpenAs, site: Site, scheme: str) -> None:    # noqa: F811
-    if scheme == "light":
+    if not site.store.read(lambda tx: tx.receipts.all(["researcher"])):        # whichever comes first
         publish(site.store, "cpu: 1, gpu: 5, mem: 0.5", more=PEAK)
         keep_runs(site.store, run(184_462, user_name="researcher", job_name="whisper_th_ft"))
         bill(site.store, "researcher")
