@@ -9,9 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 LOCK = 0x636F7265               # the advisory lock of whoever migrates
@@ -23,9 +20,7 @@ def migrate(engine: sa.Engine) -> bool:
         return False
     with engine.begin() as connection:
         connection.execute(sa.text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        _upgrade(connection)
     return True
 
 
@@ -39,13 +34,17 @@ def current(engine: sa.Engine) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def newest() -> str | None:
-    """The revision this code needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def newest() -> str:
+    """The revision this code needs: the number that the last file in versions/ begins with."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))[:4]
 
 
-def _config() -> Config:
+def _upgrade(connection: sa.Connection) -> None:
+    """Run what is missing. Alembic is imported here: commands start faster where nothing is."""
+    from alembic import command
+    from alembic.config import Config
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    return config
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -90,7 +90,8 @@ def test_an_upload_is_read_or_refused_in_a_sentence(open_as: OpenAs, site: Site,
         expect(page.get_by_text(answer).first).to_be_visible()
         if name == "shopping.txt":
             expect(page.get_by_role("dialog")).to_contain_text("shopping.txt")
-            press(page, "Close")
+            page.get_by_label("Close").click()
+            settled(page)
     states = site.store.read(lambda tx: [(run.state, run.origin) for run in tx.operations_reads.runs(limit=2)])
     assert states == [("taken", "upload of usage.txt by admin"), ("refused", "upload of shopping.txt by admin")]
 
