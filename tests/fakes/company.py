@@ -65,7 +65,7 @@ class Company:
     calls: list[str] = field(default_factory=list)
     fault: Fault | None = None
     fault_calls: int = 0
-    fault_path: str = ""
+    fault_method: str = ""
     port: int = 0
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
@@ -101,16 +101,16 @@ class Company:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(10)
 
-    def breaks(self, fault: Fault, calls: int = 99, path: str = "") -> None:
-        """The next `calls` calls whose path contains `path` go wrong."""
-        self.fault, self.fault_calls, self.fault_path = fault, calls, path
+    def breaks(self, fault: Fault, method: str = "", calls: int = 99) -> None:
+        """The next `calls` calls, of `method` where one is named, go wrong."""
+        self.fault, self.fault_method, self.fault_calls = fault, method, calls
 
     def mend(self) -> None:
         self.fault = None
 
-    def due(self, path: str) -> Fault | None:
+    def due(self, method: str) -> Fault | None:
         """The fault this call is hit by."""
-        if self.fault is None or self.fault_calls <= 0 or self.fault_path not in path:
+        if self.fault is None or self.fault_calls <= 0 or self.fault_method not in ("", method):
             return None
         self.fault_calls -= 1
         return self.fault
@@ -139,7 +139,7 @@ class Breaking:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         self.company.calls.append(f"{scope['method']} {scope['path']}")
-        fault = self.company.due(scope["path"])
+        fault = self.company.due(scope["method"])
         if fault is None:
             return await self.app(scope, receive, send)
         if fault not in BEFORE:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -13,6 +12,7 @@ from unittest.mock import patch
 from data.settings import Settings
 from engine.payments import Payment
 from engine.ports import PaymentProvider
+from tests.fakes import paystack as fake_paystack
 from tests.fakes import stripe as fake_stripe
 from tests.fakes.company import Fault, Hook
 from webhooks.providers import REGISTRY
@@ -28,6 +28,8 @@ class Rig(Protocol):
     dated: bool                                 # its signatures carry a time
     remembers: bool                             # it says again where a payment's page is
     refunds_fail: bool                          # a refund may fail after it succeeded
+    tells_failure: bool                         # a webhook says that a payment came to nothing
+    currency: str                               # one that it takes
 
     def pay(self, payment: Payment) -> None: ...
     def decline(self, payment: Payment) -> None: ...
@@ -35,7 +37,7 @@ class Rig(Protocol):
     def settle_refunds(self) -> None: ...
     def refund_fails(self, number: int) -> None: ...
     def dispute(self, payment: Payment, won: bool) -> None: ...
-    def break_(self, fault: Fault, path: str = "") -> None: ...
+    def break_(self, fault: Fault, method: str = "") -> None: ...
     def mend(self) -> None: ...
     def gone(self) -> None: ...
     def made(self, what: str) -> int: ...
@@ -51,10 +53,12 @@ class FakeRig:
     dated: bool = True
     remembers: bool = True
     refunds_fail: bool = True
+    tells_failure: bool = True
+    currency: str = "THB"
 
-    def break_(self, fault: Fault, path: str = "") -> None:
+    def break_(self, fault: Fault, method: str = "") -> None:
         self.line().seconds = BRIEFLY if fault in SILENT else 10
-        self.company.breaks(fault, path=path)
+        self.company.breaks(fault, method)
 
     def mend(self) -> None:
         self.line().seconds = 10
@@ -117,8 +121,45 @@ def stripe_rig(home: Path) -> Iterator[Rig]:
         yield StripeRig(REGISTRY["stripe"](settings), company)
 
 
-RIGS: dict[str, Callable[[Path], Any]] = {"stripe": stripe_rig}
+class PaystackRig(FakeRig):
+    """Paystack."""
+
+    company: fake_paystack.FakePaystack
+
+    def pay(self, payment: Payment) -> None:
+        self.company.pay(self.transaction(payment))
+
+    def decline(self, payment: Payment) -> None:
+        """Nothing is told: the transaction is just called failed."""
+        self.transaction(payment)["status"] = "failed"
+
+    def refund_by_hand(self, payment: Payment, amount_minor: int) -> None:
+        self.company.refunded(self.transaction(payment), amount_minor)
+
+    def settle_refunds(self) -> None:
+        self.company.settle()
+
+    def refund_fails(self, number: int) -> None:
+        self.company.refund_fails(self.company.refunds[number])
+
+    def dispute(self, payment: Payment, won: bool) -> None:
+        self.company.close(self.company.dispute(self.transaction(payment)), won)
+
+    def transaction(self, payment: Payment) -> dict[str, Any]:
+        found = self.company.transaction(payment.reference.replace("_", "-"))
+        assert found
+        return found
+
+    def made(self, what: str) -> int:
+        return len({"checkouts": self.company.transactions, "refunds": self.company.refunds}[what])
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
+@contextmanager
+def paystack_rig(home: Path) -> Iterator[Rig]:
+    with fake_paystack.FakePaystack() as company:
+        settings = Settings(home=home, paystack_secret_key=fake_paystack.KEY, paystack_email="billing@example.org",
+                            paystack_url=company.url)
+        yield PaystackRig(REGISTRY["paystack"](settings), company, dated=False, remembers=False, tells_failure=False, currency="NGN")
+
+
+RIGS: dict[str, Callable[[Path], Any]] = {"paystack": paystack_rig, "stripe": stripe_rig}

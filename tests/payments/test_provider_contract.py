@@ -32,10 +32,10 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 
 
 def payment_at(rig: Rig, amount_micro: int = 60_600_000) -> Payment:
-    """A payment of 60.60 THB that was just started."""
+    """A payment of 60.60 that was just started."""
     now = datetime.now(UTC)
     return Payment(id="pay_1", reference=f"TXN_{next(_numbers):016}", receipt_id="rcpt_1", provider=rig.provider.name, livemode=False,
-                   amount_micro=amount_micro, currency="THB", status=PaymentStatus.PENDING, provider_ref=None, checkout_url=None,
+                   amount_micro=amount_micro, currency=rig.currency, status=PaymentStatus.PENDING, provider_ref=None, checkout_url=None,
                    created_by="alice", created_at=now, expires_at=now + timedelta(minutes=20), settled_at=None)
 
 
@@ -60,8 +60,9 @@ def paid(rig: Rig) -> tuple[Payment, ProviderEvent]:
 
 
 def order_of(payment: Payment, money: str, amount_minor: int = 6060) -> RefundOrder:
+    """Give that much of it back."""
     number = next(_numbers)
-    return RefundOrder(id=f"rfnd_{number}", reference=payment.reference, money=money, amount_minor=amount_minor, currency="THB",
+    return RefundOrder(id=f"rfnd_{number}", reference=payment.reference, money=money, amount_minor=amount_minor, currency=payment.currency,
                        key=f"refund:rfnd_{number}", reason="the job was lost")
 
 
@@ -72,7 +73,7 @@ def test_a_payment_is_told_under_our_reference_and_one_name_of_its_money(rig: Ri
     payment, event = paid(rig)
     came = [one for one in heard(rig) if one.kind is EventKind.SUCCEEDED]
     assert {(one.reference, str(one.amount), one.livemode, one.provider) for one in came} == {
-        (payment.reference, "60.60 THB", False, rig.provider.name)}
+        (payment.reference, f"60.60 {rig.currency}", False, rig.provider.name)}
     assert {one.money for one in came} == {event.money} != {""}, "however many events speak of it"
     assert len({one.key for one in came}) == len(came), "each event has a key of its own"
     assert [rig.provider.parse_event(hook.body) for hook in rig.hooks()], "the worker reads what the door read"
@@ -93,7 +94,7 @@ def test_looking_up_says_what_the_webhook_says(rig: Rig) -> None:
 def test_a_payment_that_came_to_nothing(rig: Rig) -> None:
     payment = begun(rig)
     rig.decline(payment)
-    assert [event.kind for event in heard(rig)] == [EventKind.FAILED]
+    assert [event.kind for event in heard(rig)] == [EventKind.FAILED] * rig.tells_failure
     found = rig.provider.look_up(payment)
     assert found is not None and (found.kind, found.reference) == (EventKind.FAILED, payment.reference)
 
@@ -152,7 +153,7 @@ def test_a_dispute_is_opened_and_closed(rig: Rig, won: bool) -> None:
     told = [one for one in heard(rig) if one.kind.startswith("dispute.")]
     assert told[0].kind is EventKind.DISPUTE_OPENED
     assert told[-1].kind is (EventKind.DISPUTE_WON if won else EventKind.DISPUTE_LOST)
-    assert {(one.money, one.amount_minor, one.currency) for one in told} == {(event.money, 6060, "THB")}
+    assert {(one.money, one.amount_minor, one.currency) for one in told} == {(event.money, 6060, rig.currency)}
     assert len({one.object for one in told}) == 1 and told[0].object
     back = sum(one.kind is EventKind.DISPUTE_REINSTATED for one in told)
     assert sum(one.kind is EventKind.DISPUTE_WITHDRAWN for one in told) >= back
@@ -169,7 +170,7 @@ def test_its_own_books_tell_the_same_story(rig: Rig) -> None:
     until = datetime.now(UTC) + timedelta(seconds=2)
     moved = rig.provider.movements(begin, until)
     assert sorted(one.amount_minor for one in moved) == [-6060, -1000, 6060, 6060, 6060]
-    assert {one.currency for one in moved} == {"THB"} and all(begin <= one.at < until for one in moved)
+    assert {one.currency for one in moved} == {rig.currency} and all(begin <= one.at < until for one in moved)
     assert {one.reference for one in moved if one.amount_minor > 0} == {payment.reference for payment in payments}
     assert {one.money for one in moved if one.amount_minor in (1000, -1000)} == {event.money}
     assert rig.provider.movements(begin - timedelta(days=2), begin - timedelta(days=1)) == []
@@ -225,7 +226,7 @@ def test_a_checkout_asked_for_twice_is_made_once(rig: Rig) -> None:
 @pytest.mark.parametrize("fault", sorted(Fault))
 def test_a_checkout_that_went_wrong_is_never_made_twice(rig: Rig, fault: Fault) -> None:
     payment = payment_at(rig)
-    rig.break_(fault)
+    rig.break_(fault, "POST")
     with pytest.raises(ProviderTrouble) as trouble:
         rig.provider.checkout(payment, BACK)
     assert trouble.value.outcome in honest(fault)
@@ -242,7 +243,7 @@ def test_a_refund_that_went_wrong_gives_back_once(rig: Rig, fault: Fault) -> Non
     """The way the outbox goes: ask, and when nobody knows, ask again under the same key, else look."""
     payment, event = paid(rig)
     order = order_of(payment, event.money)
-    rig.break_(fault)
+    rig.break_(fault, "POST")
     with pytest.raises(ProviderTrouble) as trouble:
         rig.provider.refund(order)
     assert trouble.value.outcome in honest(fault)

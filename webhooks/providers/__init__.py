@@ -7,10 +7,12 @@ from collections.abc import Callable
 from data.settings import Settings
 from engine.ports import PaymentProvider
 from webhooks.providers.dummy import DummyProvider
+from webhooks.providers.paystack import PaystackProvider
 from webhooks.providers.stripe import StripeProvider
 
 REGISTRY: dict[str, Callable[[Settings], PaymentProvider]] = {
     "dummy": DummyProvider,
+    "paystack": PaystackProvider,
     "stripe": StripeProvider,
 }
 

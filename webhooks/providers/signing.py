@@ -1,4 +1,4 @@
-"""Signatures of the `t=UNIX,v1=HEX` kind: HMAC-SHA256 over `t.body`, several secrets while rotating.
+"""Signatures: of the `t=UNIX,v1=HEX` kind (HMAC-SHA256 over `t.body`), and what all kinds share; several secrets while rotating.
 
 Parsing is strict and never raises anything but BadSignature: whatever stands in the header was written by a stranger.
 """
@@ -47,9 +47,20 @@ def verify(value: str | None, body: bytes, secrets: Sequence[str], now: datetime
     if not value:
         raise BadSignature("There is none.", "unsigned")
     at, given = parse_header(value)
-    wanted = [signature(secret, at, body) for secret in secrets if secret]
-    fits = [hmac.compare_digest(one, other) for one in given for other in wanted]     # all of them, whichever fits
+    one_of(given, [signature(secret, at, body) for secret in secrets if secret])
+    fresh(at, now)
+
+
+def one_of(given: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse unless one of the signatures `given` is one of those `wanted`; every pair is compared, in constant time."""
+    if not 1 <= len(given) <= MOST_SIGNATURES:
+        raise BadSignature()
+    fits = [hmac.compare_digest(one.encode("utf-8", "replace"), other.encode()) for one in given for other in wanted]
     if not any(fits):
         raise BadSignature()
+
+
+def fresh(at: float, now: datetime) -> None:
+    """Refuse what was signed more than five minutes before or after `now`; `at` in Unix seconds."""
     if abs(now.timestamp() - at) > SIGNATURE_TOLERANCE.total_seconds():
         raise BadSignature("It is fresh for 300 seconds only: it came too late, or a clock is wrong.", "stale")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import cast
 
 from engine.money import MINOR_DIGITS
@@ -122,3 +123,15 @@ def link(values: Values, name: str) -> str:
     if not isinstance(value, str) or not _LINK.fullmatch(value):
         raise BadEvent(f"{name} must be an address.")
     return value
+
+
+def instant(values: Values, *names: str) -> datetime:
+    """The first of these ISO 8601 times that is there, in UTC."""
+    found = next((value for name in names if (value := values.get(name))), None)
+    try:
+        at = datetime.fromisoformat(found) if isinstance(found, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise BadEvent(f"{names[0]} must be a time such as 2026-11-28T12:00:00Z.")
+    return at.astimezone(UTC)
