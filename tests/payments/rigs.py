@@ -12,6 +12,7 @@ from unittest.mock import patch
 from data.settings import Settings
 from engine.payments import Payment
 from engine.ports import PaymentProvider
+from tests.fakes import omise as fake_omise
 from tests.fakes import paystack as fake_paystack
 from tests.fakes import stripe as fake_stripe
 from tests.fakes.company import Fault, Hook
@@ -162,4 +163,39 @@ def paystack_rig(home: Path) -> Iterator[Rig]:
         yield PaystackRig(REGISTRY["paystack"](settings), company, dated=False, remembers=False, tells_failure=False, currency="NGN")
 
 
-RIGS: dict[str, Callable[[Path], Any]] = {"paystack": paystack_rig, "stripe": stripe_rig}
+class OmiseRig(FakeRig):
+    """Omise."""
+
+    company: fake_omise.FakeOmise
+
+    def pay(self, payment: Payment) -> None:
+        self.company.pay(self.charge(payment))
+
+    def decline(self, payment: Payment) -> None:
+        self.company.expire(self.charge(payment))
+
+    def refund_by_hand(self, payment: Payment, amount_minor: int) -> None:
+        self.company.refunded(self.charge(payment), amount_minor, {})
+
+    def refund_fails(self, number: int) -> None:
+        raise NotImplementedError("a refund of Omise is done when it is made")
+
+    def dispute(self, payment: Payment, won: bool) -> None:
+        self.company.close(self.company.dispute(self.charge(payment)), won)
+
+    def charge(self, payment: Payment) -> dict[str, Any]:
+        return next(one for one in self.company.charges if one["metadata"]["reference"] == payment.reference)
+
+    def made(self, what: str) -> int:
+        return len({"checkouts": self.company.charges, "refunds": self.company.refunds}[what])
+
+
+@contextmanager
+def omise_rig(home: Path) -> Iterator[Rig]:
+    with fake_omise.FakeOmise() as company:
+        settings = Settings(home=home, omise_secret_key=fake_omise.KEY, omise_webhook_secret=f"b2xkZXI=,{fake_omise.SECRET}",
+                            omise_url=company.url)
+        yield OmiseRig(REGISTRY["omise"](settings), company, refunds_fail=False)
+
+
+RIGS: dict[str, Callable[[Path], Any]] = {"omise": omise_rig, "paystack": paystack_rig, "stripe": stripe_rig}

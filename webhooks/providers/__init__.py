@@ -7,11 +7,13 @@ from collections.abc import Callable
 from data.settings import Settings
 from engine.ports import PaymentProvider
 from webhooks.providers.dummy import DummyProvider
+from webhooks.providers.omise import OmiseProvider
 from webhooks.providers.paystack import PaystackProvider
 from webhooks.providers.stripe import StripeProvider
 
 REGISTRY: dict[str, Callable[[Settings], PaymentProvider]] = {
     "dummy": DummyProvider,
+    "omise": OmiseProvider,
     "paystack": PaystackProvider,
     "stripe": StripeProvider,
 }
