@@ -295,9 +295,13 @@ class Step(StrEnum):
     """All of it is known already."""
     IGNORE = "ignored"
     """It is not for these books."""
+    BOOK = "booked"
+    """A refund or a dispute was taken into the books."""
+    ORPHAN = "unmatched"
+    """It speaks of money that has not come: applied when that comes, and somebody must look if it never does."""
 
 
-ALARMS = frozenset({Step.KEEP, Step.CONTRADICT})        # somebody must look
+ALARMS = frozenset({Step.KEEP, Step.CONTRADICT, Step.ORPHAN})        # somebody must look
 PAYMENT_KINDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.PROCESSING)
 
 

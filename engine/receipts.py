@@ -56,7 +56,7 @@ class ReceiptStatus(StrEnum):
 MOVES: dict[ReceiptStatus, frozenset[ReceiptStatus]] = {
     ReceiptStatus.PENDING: frozenset({ReceiptStatus.PAID, ReceiptStatus.VOID}),
     ReceiptStatus.PAID: frozenset({ReceiptStatus.REFUNDED, ReceiptStatus.PENDING}),   # back to pending: a mark reverted
-    ReceiptStatus.REFUNDED: frozenset(),
+    ReceiptStatus.REFUNDED: frozenset({ReceiptStatus.PAID}),                          # a refund came back
     ReceiptStatus.VOID: frozenset(),
 }
 

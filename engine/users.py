@@ -49,6 +49,8 @@ class Action(StrEnum):
     """Mark a receipt paid by other means, or take that back."""
     VOID = "void"
     """Void a pending receipt."""
+    REFUND = "refund"
+    """Give money back, and have what providers said or were asked applied again."""
     SEE_FINANCE = "see_finance"
     """The aggregates by month, account, partition and tier."""
     SEE_RATES = "see_rates"
@@ -77,7 +79,7 @@ _READ = frozenset({Action.SEE_ALL, Action.SEE_FINANCE, Action.SEE_RATES, Action.
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.RESEARCHER: _RESEARCH,
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.SEE_AUDIT},
+    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.REFUND, Action.SEE_AUDIT},
     Role.AUDITOR: _READ | {Action.SEE_OWN, Action.SEE_AUDIT},
 }
 

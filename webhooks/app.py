@@ -26,6 +26,7 @@ from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
+from webhooks.reconciler import reconcile_due
 from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
 from webhooks.worker import Worker, sweep
 
@@ -33,6 +34,7 @@ QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
 PEOPLE = ("/pay/", "/dummy/")                                   # answered with pages
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SWEEP_SECONDS = 15
+RECONCILE_SECONDS = 15 * 60
 
 
 def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:8601") -> Starlette:
@@ -71,6 +73,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     sidecar: Sidecar = app.state.sidecar
     timer = BackgroundScheduler(timezone="UTC")
     timer.add_job(sweep, "interval", args=[sidecar.store], seconds=SWEEP_SECONDS, coalesce=True, max_instances=1)
+    timer.add_job(reconcile_due, "interval", args=[sidecar.store, sidecar.providers], seconds=RECONCILE_SECONDS, coalesce=True,
+                  max_instances=1)
     sidecar.worker.start()
     sidecar.outbox.start()
     timer.start()

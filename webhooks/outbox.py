@@ -10,8 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from data.failpoints import hit
 from data.postgres.health import OUTAGE
@@ -21,41 +20,20 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
 from engine.ports import PaymentProvider
+from webhooks import refunds
+from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
 
-ACTOR = "worker"
 THREADS = 2                     # a slow provider does not hold up the mail
 POLL_SECONDS = 2.0              # for what no notice told: pauses that ended, leases that ran out
 OUTAGE_SECONDS = 2.0
 DRAIN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What handlers work with."""
-
-    store: Store
-    providers: Mapping[str, PaymentProvider]
-
-    def provider(self, name: str) -> PaymentProvider:
-        """A provider by name; one that this sidecar does not have is trouble that may pass."""
-        if name not in self.providers:
-            raise JobTrouble(f"No provider {name!r} is loaded in this sidecar.")
-        return self.providers[name]
-
-    def hold(self, job: Job) -> None:
-        """Just before a call that must not be made twice at once: refuse when the job is not ours any more."""
-        if not self.store.run(lambda tx: tx.outbox.hold(job), actor=ACTOR):
-            raise Lost()
-
-
-class Lost(JobTrouble):
-    """Another worker has the job by now."""
-
-
-Handler = Callable[[Job, Context], str | None]      # the answer, if any, is what became of it, in plain words
-HANDLERS: dict[str, Handler] = {}
+HANDLERS: dict[str, Handler] = {
+    "refund.submit": refunds.submit,
+}
 
 
 class OutboxWorker:

@@ -18,7 +18,8 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
 from engine.payments import ALARMS, Decision, Outcome, ProviderEvent, ProviderTrouble, Step
 from engine.ports import PaymentProvider
-from engine.services.payments import apply_payment, expire_payments
+from engine.services.events import apply_event
+from engine.services.payments import expire_payments
 from webhooks.log import say
 from webhooks.metrics import Metrics
 
@@ -113,7 +114,9 @@ class Worker:
         hit("inbox.applying")
         if not tx.inbox.hold(row):
             return None
-        decision = apply_payment(tx, event, row.received_at)
+        decision = apply_event(tx, event, row.received_at)
+        if decision.step is Step.ORPHAN:
+            tx.inbox.keep_orphan(row, event.money)
         if decision.step is Step.WAIT:
             tx.inbox.wait(row, decision.why)
         else:

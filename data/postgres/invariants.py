@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from data.postgres import refund_invariants
 from data.postgres.store import PostgresTransaction
 
 
@@ -149,7 +150,7 @@ INVARIANTS = (
         where e.from_status is distinct from e.before or (e.from_end = 1 and e.to_status <> r.status)
            or (e.from_status is null and e.to_status <> 'pending')
            or (e.from_status is not null and (e.from_status, e.to_status) not in
-               (('pending', 'paid'), ('pending', 'void'), ('paid', 'refunded'), ('paid', 'pending')))"""),
+               (('pending', 'paid'), ('pending', 'void'), ('paid', 'refunded'), ('refunded', 'paid'), ('paid', 'pending')))"""),
     Invariant("receipt numbers have no gap", """
         select s.series || '-' || s.year from document_series s left join receipt r on r.series = s.series and r.year = s.year
         group by s.series, s.year, s.last having count(r.id) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
@@ -172,6 +173,7 @@ INVARIANTS = (
         select 'head at ' || h.id || ', ' || count(e.id) || ' entries up to ' || coalesce(max(e.id), 0)
         from audit_head h left join audit_entry e on true group by h.id, h.hash
         having count(e.id) <> h.id or coalesce(max(e.id), 0) <> h.id"""),
+    *(Invariant(name, sql) for name, sql in refund_invariants.PROMISES.items()),
 )
 
 

@@ -32,6 +32,8 @@ from data.postgres.shelves.payments import PaymentShelf
 from data.postgres.shelves.quotes import QuoteShelf
 from data.postgres.shelves.rates import RateShelf
 from data.postgres.shelves.receipts import ReceiptShelf
+from data.postgres.shelves.reconciliation import ReconciliationShelf
+from data.postgres.shelves.refunds import DisputeShelf, RefundShelf
 from data.postgres.shelves.rerating import ReratingShelf
 from data.postgres.shelves.runs import RunShelf
 from data.postgres.shelves.usage import UsageShelf
@@ -139,6 +141,21 @@ class PostgresTransaction:
     def outbox(self) -> OutboxShelf:
         """What is to be done outside once this is committed."""
         return OutboxShelf(self.connection, self.actor)
+
+    @cached_property
+    def refunds(self) -> RefundShelf:
+        """Money on its way back."""
+        return RefundShelf(self.connection, self.actor)
+
+    @cached_property
+    def disputes(self) -> DisputeShelf:
+        """What payers' banks ask back."""
+        return DisputeShelf(self.connection)
+
+    @cached_property
+    def reconciliation(self) -> ReconciliationShelf:
+        """Providers' books beside ours."""
+        return ReconciliationShelf(self.connection)
 
     @cached_property
     def finance_reads(self) -> FinanceReadsShelf:

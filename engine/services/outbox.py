@@ -11,7 +11,7 @@ from engine.users import Action, Person
 
 def replay_job(tx: Transaction, id: int, by: Person) -> Job:
     """Try job `id` now, its attempts forgotten: a dead one, or one that waits for its next attempt."""
-    allow(by, Action.SETTLE)
+    allow(by, Action.REFUND)
     job = tx.outbox.get(id)
     if job is None:
         raise NotFound(f"No job {id} in the outbox.")

@@ -116,6 +116,8 @@ def revert_paid(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:
     receipt = _locked(tx, name)
     check_move(receipt.number, receipt.status, ReceiptStatus.PENDING)
     _need_reason(reason)
+    if any(refund.live for refund in tx.refunds.of_receipt(receipt.id)):
+        raise IllegalMove(f"What was paid for receipt {receipt.number} was given back in part or whole.")
     payment = tx.payments.revert_manual(receipt.id)
     if payment is None:
         raise IllegalMove(f"Receipt {receipt.number} was paid through a provider: refund it instead.")

@@ -25,8 +25,9 @@ from engine.users import Person, Role
 from tests.conftest import ROOT, Corehours
 from tests.payments.conftest import wait_until
 from webhooks import outbox
+from webhooks.jobs import Context
 from webhooks.metrics import Metrics
-from webhooks.outbox import Context, OutboxWorker
+from webhooks.outbox import OutboxWorker
 
 NEVER = 3600.0
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from data.postgres.store import Store, connect
 from data.settings import load
 from engine.outbox import Job
+from webhooks.jobs import Context
 from webhooks.metrics import Metrics
-from webhooks.outbox import Context, OutboxWorker
+from webhooks.outbox import OutboxWorker
 
 
 def main(file: Path, seconds: float) -> None:

@@ -166,19 +166,31 @@ class FinanceReadsShelf(Shelf):
         return Received(row.payments, row.total)
 
     def providers(self, currency: str) -> pl.DataFrame:
-        """The money that each provider's payments brought and somebody got, beside what the ledger says it holds (PROVIDER_SCHEMA).
+        """The money that each provider's payments brought, less what was given back, disputed or is unapplied, beside what the
+        ledger says it holds (PROVIDER_SCHEMA).
 
         They agree when clearing = paid + unapplied."""
         return frame(self.connection, """
-            with paid as (
-              select provider, count(*) as payments, cast(sum(received_micro) as bigint) as micro, max(settled_at) as last_at
-              from payment where status in ('succeeded', 'credited') and provider <> 'wallet' and currency = :currency group by 1),
+            with came as (
+              select provider, count(*) filter (where status <> 'unapplied') as payments, sum(received_micro) as micro,
+                max(settled_at) as last_at
+              from payment where status in ('succeeded', 'credited', 'unapplied') and provider <> 'wallet' and currency = :currency
+              group by 1),
+            back as (
+              select provider, sum(micro) as micro from (
+                select provider, amount_micro as micro from refund where status = 'succeeded' and currency = :currency
+                union all select provider, amount_micro from dispute where withdrawn_at is not null and currency = :currency
+                union all select provider, -amount_micro from dispute where reinstated_at is not null and currency = :currency) b
+              group by 1),
             held as (
-              select owner as provider, cast(sum(side * balance_micro) filter (where kind = 'clearing') as bigint) as clearing,
-                cast(sum(side * balance_micro) filter (where kind = 'unapplied') as bigint) as unapplied
+              select owner as provider, coalesce(sum(side * balance_micro) filter (where kind = 'clearing'), 0) as clearing,
+                coalesce(sum(side * balance_micro) filter (where kind = 'unapplied'), 0) as unapplied
               from ledger_account where kind in ('clearing', 'unapplied') and currency = :currency group by 1)
-            select coalesce(paid.provider, held.provider), coalesce(payments, 0), coalesce(micro, 0), coalesce(clearing, 0),
-              coalesce(unapplied, 0), last_at from paid full join held on held.provider = paid.provider order by 1""",
+            select coalesce(came.provider, held.provider), coalesce(payments, 0),
+              cast(coalesce(came.micro, 0) - coalesce(back.micro, 0) - coalesce(unapplied, 0) as bigint),
+              cast(coalesce(clearing, 0) as bigint), cast(coalesce(unapplied, 0) as bigint), last_at
+            from came full join held on held.provider = came.provider
+            left join back on back.provider = coalesce(came.provider, held.provider) order by 1""",
             PROVIDER_SCHEMA, currency=currency)
 
     def payers(self, month_start: datetime) -> pl.DataFrame:

@@ -93,6 +93,18 @@ class InboxShelf(Shelf):
                             " leased_until = null where id = :id"
                             " and (state <> 'processing' or leased_until <= clock_timestamp())", id=id) == 1
 
+    def keep_orphan(self, row: InboxRow, money: str) -> None:
+        """Remember that an event speaks of money that has not come."""
+        self.execute("insert into inbox_orphan (inbox_id, provider, livemode, money) values (:id, :provider, :livemode, :money)"
+                     " on conflict do nothing", id=row.id, provider=row.provider, livemode=row.livemode, money=money)
+
+    def wake_orphans(self, provider: str, livemode: bool, money: str) -> int:
+        """The money came: have the events that spoke of it applied again; how many."""
+        return self.execute(
+            "with woken as (delete from inbox_orphan where provider = :provider and livemode = :livemode and money = :money"
+            " returning inbox_id) update webhook_inbox set state = 'received', attempts = 0, due_at = clock_timestamp()"
+            " where id in (select inbox_id from woken) and state = 'processed'", provider=provider, livemode=livemode, money=money)
+
     def get(self, id: int) -> InboxRow | None:
         """The event with that number."""
         return _row(self.one(f"select {_COLUMNS} from webhook_inbox where id = :id", id=id))  # noqa: S608

@@ -47,6 +47,10 @@ class PaymentShelf(Shelf):
         """The payment called `reference`."""
         return _payment(self.one("select * from payment where reference = :reference", reference=reference))
 
+    def by_id(self, id: str) -> Payment | None:
+        """The payment with that id."""
+        return _payment(self.one("select * from payment where id = :id", id=id))
+
     def match(self, reference: str, provider: str, livemode: bool, lock: bool = False) -> Payment | None:
         """The payment called `reference`, of that provider and mode only."""
         sql = "select * from payment where reference = :reference and provider = :provider and livemode = :livemode"

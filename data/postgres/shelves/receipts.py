@@ -91,7 +91,7 @@ class ReceiptShelf(Shelf):
 
     def move(self, receipt: Receipt, to: ReceiptStatus, actor: str, reason: str, at: datetime) -> None:
         """Change its status and remember who did it and why; a void frees its runs."""
-        paid_at = at if to is ReceiptStatus.PAID else receipt.paid_at if to is ReceiptStatus.REFUNDED else None
+        paid_at = (receipt.paid_at or at) if to in (ReceiptStatus.PAID, ReceiptStatus.REFUNDED) else None
         self.execute("update receipt set status = :to, paid_at = :paid_at where id = :id", to=str(to), paid_at=paid_at, id=receipt.id)
         if to is ReceiptStatus.VOID:
             self._free_runs(receipt.id)

@@ -1,0 +1,98 @@
+"""Apply what providers say of disputes: read, let engine.disputes decide, write, post, audit; one transaction each.
+
+Every word has its own ledger transaction, so they may come in any order. Locks: the money, the receipt, the payment, the
+dispute, then ledger accounts in ascending id, the audit head last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from engine.disputes import CLOSES, Dispute, DisputeStatus, check_move, decide_dispute, lost_postings, withdrawn_postings
+from engine.ids import new_id
+from engine.ledger import Kind, LedgerName, reversed_postings
+from engine.payments import Decision, EventKind, Payment, ProviderEvent, Step
+from engine.ports import Transaction
+from engine.refunds import divide, left_of
+
+
+def apply_dispute(tx: Transaction, event: ProviderEvent, since: datetime) -> Decision:
+    """Apply what a provider says of a dispute, however often and in whichever order it says it."""
+    payment, dispute = _known(tx, event)
+    decision = decide_dispute(event, payment, dispute, tx.settings.livemode)
+    if decision.step in (Step.IGNORE, Step.CONTRADICT):
+        tx.audit.record(f"dispute.{decision.step}", f"dispute:{event.object}", provider=event.provider, event=event.key, why=decision.why)
+    if decision.step is Step.BOOK and payment is not None:
+        _APPLY[event.kind](tx, event, payment, dispute or _open(tx, event, payment))
+    return decision
+
+
+def _known(tx: Transaction, event: ProviderEvent) -> tuple[Payment | None, Dispute | None]:
+    tx.payments.hold_money(event.provider, event.livemode, event.money)
+    held = tx.payments.of_money(event.provider, event.livemode, event.money)
+    return held, tx.disputes.by_ref(event.provider, event.livemode, event.object) if held else None
+
+
+def _open(tx: Transaction, event: ProviderEvent, payment: Payment) -> Dispute:
+    """Write it down and freeze what of its money is in a wallet."""
+    dispute = Dispute(id=new_id("dspt", int(tx.now.timestamp() * 1000)), payment_id=payment.id, provider=payment.provider,
+                      livemode=payment.livemode, provider_ref=event.object, amount_micro=event.amount.micro, currency=event.currency,
+                      status=DisputeStatus.OPEN, reason=event.why, opened_at=tx.now, withdrawn_at=None, reinstated_at=None,
+                      closed_at=None)
+    tx.disputes.add(dispute)
+    if frozen := min(dispute.amount_micro, payment.credited_micro):
+        tx.disputes.freeze(dispute, payment.wallet, frozen)
+    _note(tx, dispute, payment, "opened", reason=event.why, frozen_micro=frozen)
+    return dispute
+
+
+def _opened(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Dispute) -> None:
+    """Nothing more: it is written down."""
+
+
+def _withdrawn(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Dispute) -> None:
+    tx.disputes.keep(replace(dispute, withdrawn_at=tx.now))
+    tx.ledger.post(f"dispute-withdrawn:{dispute.id}", f"Withdrawn by the dispute over {payment.reference}", withdrawn_postings(dispute))
+    _note(tx, dispute, payment, "withdrawn")
+
+
+def _reinstated(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Dispute) -> None:
+    tx.disputes.keep(replace(dispute, reinstated_at=tx.now))
+    tx.ledger.post(f"dispute-reinstated:{dispute.id}", f"Given back after the dispute over {payment.reference}",
+                   reversed_postings(withdrawn_postings(dispute)))
+    _note(tx, dispute, payment, "reinstated")
+
+
+def _closed(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Dispute) -> None:
+    to = CLOSES[event.kind]
+    check_move(dispute.id, dispute.status, to)
+    tx.disputes.keep(replace(dispute, status=to, closed_at=tx.now))
+    tx.disputes.unfreeze(dispute)
+    if to is DisputeStatus.LOST:
+        _lose(tx, payment, dispute)
+    elif dispute.status is DisputeStatus.LOST:
+        tx.ledger.post(f"dispute-overturned:{dispute.id}", f"The lost dispute over {payment.reference} was won after all",
+                       reversed_postings(tx.ledger.postings(f"dispute-lost:{dispute.id}")))
+    _note(tx, dispute, payment, str(to))
+
+
+def _lose(tx: Transaction, payment: Payment, dispute: Dispute) -> None:
+    """The wallet pays as far as it goes; what was for a receipt, or is spent, is written off."""
+    wallet = tx.ledger.balance_micro(LedgerName(Kind.WALLET, payment.wallet, payment.currency)) if payment.credited_micro else 0
+    left = left_of(payment, tx.refunds.of_payment(payment.id))
+    sources = divide(dispute.amount_micro, left, wallet)
+    tx.ledger.post(f"dispute-lost:{dispute.id}", f"The dispute over {payment.reference} was lost",
+                   lost_postings(dispute, payment.wallet, sources))
+
+
+def _note(tx: Transaction, dispute: Dispute, payment: Payment, word: str, **facts: object) -> None:
+    tx.audit.record(f"dispute.{word}", f"dispute:{dispute.id}", payment=payment.reference, provider=dispute.provider,
+                    provider_ref=dispute.provider_ref, amount_micro=dispute.amount_micro, currency=dispute.currency, **facts)
+
+
+_APPLY: dict[EventKind, Callable[[Transaction, ProviderEvent, Payment, Dispute], None]] = {
+    EventKind.DISPUTE_OPENED: _opened, EventKind.DISPUTE_WITHDRAWN: _withdrawn, EventKind.DISPUTE_REINSTATED: _reinstated,
+    EventKind.DISPUTE_WON: _closed, EventKind.DISPUTE_LOST: _closed,
+}
