@@ -1,7 +1,8 @@
-"""The door for webhooks: size, signature, strict reading, one row, one commit, then 200. It decides nothing.
+"""The door for webhooks: size, signature, strict reading, our mode, one row, one commit, then 200. It decides nothing.
 
-What it answers: 200 `{"status":"stored"}` or `{"status":"duplicate"}` once the event is durable; 400 unreadable,
-401 forged, 404 unknown provider, 413 too large, 503 database down. Forged bodies are counted, not stored.
+What it answers: 200 `{"status":"stored"}` or `{"status":"duplicate"}` once the event is durable; 400 unreadable, 401 forged,
+404 unknown provider, 408 too slow, 413 too large, 415 packed, 422 of the other mode or another account, 503 database down.
+What is refused is counted by its reason, not stored.
 """
 
 from __future__ import annotations
@@ -15,19 +16,31 @@ from starlette.responses import JSONResponse
 from data.failpoints import hit
 from data.postgres.store import Store
 from engine.errors import DomainError
-from engine.payments import BadEvent, BadSignature, ProviderEvent
+from engine.payments import BadEvent, ProviderEvent, Unwelcome, WrongMode
 from engine.ports import PaymentProvider
 from webhooks.sidecar import Sidecar, sidecar_of
 
-MOST_BYTES = 64 * 1024
-BODY_SECONDS = 10
+MOST_BYTES = 256 * 1024         # providers' largest events have some ten kilobytes
+BODY_SECONDS = 5.0              # they come in one piece
 STORE_SECONDS = 8
 
 
-class TooLarge(DomainError):
+class TooLarge(Unwelcome):
     """The body is too large."""
 
     code, status = "too_large", 413
+
+
+class TooSlow(Unwelcome):
+    """The body did not come in time."""
+
+    code, status = "too_slow", 408
+
+
+class Packed(Unwelcome):
+    """The body is packed: it is signed and read as it comes."""
+
+    code, status = "packed", 415
 
 
 class UnknownProvider(DomainError):
@@ -46,7 +59,7 @@ async def receive(request: Request) -> JSONResponse:
     try:
         result = await _take(request, sidecar, provider)
     except DomainError as refusal:
-        sidecar.metrics.events.labels(name, _result(refusal)).inc()
+        sidecar.metrics.events.labels(name, refusal.counted if isinstance(refusal, Unwelcome) else "unavailable").inc()
         raise
     sidecar.metrics.events.labels(name, result).inc()
     return JSONResponse({"status": result})
@@ -55,6 +68,8 @@ async def receive(request: Request) -> JSONResponse:
 async def _take(request: Request, sidecar: Sidecar, provider: PaymentProvider) -> str:
     body = await read_body(request)
     event = provider.read_event(request.headers, body, datetime.now(UTC))
+    if event.livemode != sidecar.settings.livemode:
+        raise WrongMode()
     hit("inbox.storing")
     stored = await sidecar.in_thread(lambda: store_event(sidecar.store, event, body), STORE_SECONDS)
     hit("inbox.stored")
@@ -64,29 +79,29 @@ async def _take(request: Request, sidecar: Sidecar, provider: PaymentProvider) -
 
 async def read_body(request: Request) -> bytes:
     """The raw body, at most MOST_BYTES; what is larger is refused without reading on."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Packed("", "packed")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > MOST_BYTES:
-        raise TooLarge(f"At most {MOST_BYTES} bytes are read.")
+        raise _too_large()
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MOST_BYTES:
-                    raise TooLarge(f"At most {MOST_BYTES} bytes are read.")
-    except (ClientDisconnect, TimeoutError):
-        raise BadEvent("It broke off before its end.") from None
+                    raise _too_large()
+    except TimeoutError:
+        raise TooSlow(f"It may take {BODY_SECONDS:g} seconds.", "slow") from None
+    except ClientDisconnect:
+        raise BadEvent("It broke off before its end.", "broken_off") from None
     return bytes(body)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"At most {MOST_BYTES} bytes are read.", "oversized")
 
 
 def store_event(store: Store, event: ProviderEvent, body: bytes) -> bool:
     """Keep the event and commit; False when it was kept before."""
     return store.run(lambda tx: tx.inbox.store(event.provider, event.livemode, event.key, str(event.kind), body))
-
-
-def _result(refusal: DomainError) -> str:
-    if isinstance(refusal, BadSignature):
-        return "forged"
-    if isinstance(refusal, TooLarge):
-        return "oversized"
-    return "malformed" if refusal.status < 500 else "unavailable"

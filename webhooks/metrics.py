@@ -10,7 +10,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from data.postgres.health import TROUBLE, Figures
 from engine.payments import Step
 
-RECEIVED = ("stored", "duplicate", "forged", "malformed", "oversized", "unavailable")
+# What becomes of a webhook at the door; all but the first two were refused, for that reason.
+RECEIVED = ("stored", "duplicate", "unsigned", "forged", "stale", "oversized", "packed", "slow", "broken_off", "too_deep", "duplicate_key",
+            "not_a_number", "not_utf8", "malformed", "wrong_mode", "wrong_account", "unavailable")
 NAN = float("nan")
 disable_created_metrics()       # a second series for every counter, which nobody reads
 

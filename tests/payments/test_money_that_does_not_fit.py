@@ -208,8 +208,8 @@ def test_an_expired_payment_and_its_successor_both_paid(sidecar: SidecarThread, 
 def test_a_live_event_does_not_touch_test_books(sidecar: SidecarThread, books: Books) -> None:
     receipt = books.receipt_of("alice")
     payment = books.payment_of(receipt)
-    told(sidecar, books, event(payment.reference).replace(b'"livemode": false', b'"livemode": true'))
-    assert books.inbox() == [("processed", "ignored: the event is live, these books are a test")]
+    answer = sidecar.post(event(payment.reference).replace(b'"livemode": false', b'"livemode": true'))
+    assert (answer.status_code, answer.json()["error"]) == (422, "wrong_mode") and books.inbox() == []
     assert books.status(receipt) == "pending" and "clearing:dummy" not in books.ledger()
 
 
