@@ -63,8 +63,8 @@ def _used(tx: PostgresTransaction, asked: Asked) -> pl.DataFrame:
 
 def totals(rows: pl.DataFrame) -> dict[str, object]:
     """Sums over `rows`; `cost_micro` is null where they are of several currencies, which are never added."""
-    quantities = {name: int(rows[name].sum()) for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds")}
-    costs = dict(rows.group_by("currency").agg(pl.col("cost_micro").sum()).sort("currency").iter_rows())
+    quantities = {name: int(rows[name].cast(pl.Int128).sum()) for name in ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds")}
+    costs = dict(rows.group_by("currency").agg(pl.col("cost_micro").cast(pl.Int128).sum()).sort("currency").iter_rows())
     one = next(iter(costs.values()), 0) if len(costs) < 2 else None
     return {"jobs": len(rows), **quantities, "currency": next(iter(costs), None) if len(costs) < 2 else None,
             "cost_micro": one, "cost_micro_by_currency": costs}

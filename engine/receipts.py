@@ -16,8 +16,8 @@ from enum import StrEnum
 import polars as pl
 
 from engine.commitments import MonthDue
-from engine.errors import DomainError, IllegalMove, NothingToBill
-from engine.money import amount_text, round_to_minor, share_to_minor
+from engine.errors import DomainError, IllegalMove, MoneyError, NothingToBill
+from engine.money import INT64_MAX, amount_text, round_to_minor, share_to_minor
 
 AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro", "mem_micro",
            "extra_micro", "rounding_micro", "cost_micro")
@@ -152,10 +152,18 @@ def draft(runs: pl.DataFrame, tax_ppm: int, months: Sequence[MonthDue] = ()) -> 
     if len(currencies) > 1:
         raise MixedCurrencies(f"They are {', '.join(currencies)}: bill them up to the day the currency changed.")
     currency = currencies[0]
-    subtotal = int(lines["cost_micro"].sum())
+    subtotal = _sum(lines, "cost_micro")
     if subtotal < 0:
         raise NothingToBill(f"Corrections give back {amount_text(-subtotal, currency)} {currency}; they wait for the next jobs.")
     tax = share_to_minor(subtotal, tax_ppm, currency)
     rounding = round_to_minor(subtotal + tax, currency) - subtotal - tax
-    income = {meter: int(lines[f"{meter}_micro"].sum()) for meter in ("cpu", "gpu", "mem", "extra", "commitment")}
-    return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, int(lines["rounding_micro"].sum()))
+    income = {meter: _sum(lines, f"{meter}_micro") for meter in ("cpu", "gpu", "mem", "extra", "commitment")}
+    return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, _sum(lines, "rounding_micro"))
+
+
+def _sum(lines: pl.DataFrame, column: str) -> int:
+    """A sum of money in 128 bits; polars wraps one of 64 without a word."""
+    total = int(lines[column].cast(pl.Int128).sum())
+    if abs(total) > INT64_MAX:
+        raise MoneyError(f"The sum of {len(lines):,} lines does not fit 64 bits: bill fewer jobs at a time.")
+    return total

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import polars as pl
 
-from engine.errors import RateError
+from engine.errors import MoneyError, RateError
 from engine.ladders import is_ladder
 from engine.rate_frames import ALWAYS, Book, book_of
 from engine.rates import RateCard, next_version
@@ -151,15 +151,22 @@ def summed(rated: pl.DataFrame, zone: str, since: datetime | None = None) -> pl.
         pl.lit("").alias("all"), "tier", pl.col("account_name").alias("account"), ended.dt.strftime("%Y-%m-%d").alias("day"), "payer",
         jobs=pl.lit(1, pl.Int64), changed_jobs=(difference != 0).cast(pl.Int64), before_micro="was_cost_micro", after_micro="cost_micro",
         receipted_jobs=billed.cast(pl.Int64), receipted_difference_micro=billed.cast(pl.Int64) * difference)
-    return pl.concat([jobs.group_by(pl.col(kind).alias("name")).agg(pl.col(SUMS).sum()).select(pl.lit(kind).alias("kind"), "name", *SUMS)
-                      for kind in KINDS])
+    return pl.concat([exact_sums(jobs, pl.col(kind).alias("name")).select(pl.lit(kind).alias("kind"), "name", *SUMS) for kind in KINDS])
+
+
+def exact_sums(rows: pl.DataFrame, *keys: str | pl.Expr) -> pl.DataFrame:
+    """SUMS by `keys`, added in 128 bits: polars wraps 64 without a word. A MoneyError where one does not fit."""
+    try:
+        return rows.group_by(*keys).agg(pl.col(SUMS).cast(pl.Int128).sum().cast(pl.Int64))
+    except pl.exceptions.InvalidOperationError:
+        raise MoneyError("The sums do not fit 64 bits: ask for a shorter time.") from None
 
 
 def added(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Sums of several lots of jobs as one, by kind and name."""
     total = pl.DataFrame(schema=SUM_SCHEMA)
     for part in parts:
-        total = pl.concat([total, part.select(*SUM_SCHEMA)]).group_by("kind", "name").agg(pl.col(SUMS).sum())
+        total = exact_sums(pl.concat([total, part.select(*SUM_SCHEMA)]), "kind", "name")
     return total.sort("kind", "name")
 
 
