@@ -14,7 +14,8 @@ from data.postgres.store import Store
 from engine.errors import NotFound, RateError
 from engine.periods import parse_span
 from engine.policy import OPERATOR
-from engine.rate_text import card_facts, cards_from_text, cards_to_text, difference
+from engine.rate_reading import naming_lines, read_drafts
+from engine.rate_text import card_facts, cards_to_text, difference
 from engine.rates import RateCard, valid_cards
 from engine.services.rates import publish_text
 
@@ -43,7 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show, compare or publish cards, or price again by them."""
     if args.verb in rating_again.VERBS:
-        return rating_again.run(args, cards_from_text(_read(args.file)))
+        drafts = read_drafts(_read(args.file))
+        with naming_lines(drafts):
+            return rating_again.run(args, [draft.card for draft in drafts])
     if args.verb == "diff":
         with installation() as store:
             print(_difference(store, args.old, args.new), end="")

@@ -26,7 +26,8 @@ def line_card(book: RateBook, line: str) -> None:
             st.markdown(":gray[No card is valid yet.]")
         else:
             tables.rows_of([(f"{plain(rate_words.meter_name(price))}, per {words_of_unit(price)}", rate_words.short(price))
-                            for price in card.prices[:MOST_PRICES]])
+                            for price in card.prices[:MOST_PRICES]]
+                           + ([("A month costs at least", rate_words.least(card))] if card.commitment_micro else []))
             _foot(card, len(card.prices) - MOST_PRICES)
         if coming:
             st.badge(f"{coming.name} from {words.day(coming.valid_from, book.now)}", color="orange",
@@ -47,23 +48,22 @@ def _foot(card: RateCard, hidden: int) -> None:
 
 
 def history(book: RateBook, cards: Sequence[RateCard], key: str) -> list[int]:
-    """Cards with what they say and who published them; the answer is the selected row."""
-    said, decimals = [book.published[card.name] for card in cards], price_decimals(cards)
+    """Cards with what they say, the currency only where there are several; the answer is the selected row."""
+    decimals, currencies = price_decimals(cards), {card.currency for card in cards}
+    several = {"currency": tables.text_column("", 48)} if len(currencies) > 1 else {}
     return tables.table(
         pl.DataFrame({
             "name": [card.name for card in cards], "state": [tables.pill(book.state(card)) for card in cards],
             "from": ["the beginning" if card.valid_from.year < 2000 else moment(card.valid_from, book.now) for card in cards],
             **{meter: [_major(card, meter) for card in cards] for meter in METERS},
-            "currency": [card.currency for card in cards], "policy": [str(card.policy) for card in cards],
-            "more": [rate_words.more(card) for card in cards],
-            "by": [f"{one.by}, {words.day(one.at, book.now)}" for one in said], "note": [card.note for card in cards]},
+            **({"currency": [card.currency for card in cards]} if several else {}), "policy": [str(card.policy) for card in cards],
+            "more": [rate_words.more(card) for card in cards], "note": [card.note for card in cards]},
             schema_overrides={meter: pl.Float64() for meter in METERS}),
-        {"name": tables.text_column("Card", 118), "state": tables.state_column("State", 92, ["active", "scheduled", "expired"]),
-         "from": tables.text_column("Valid from", 112),
-         **{meter: tables.money_column(f"1 {words.METER_UNITS[meter]}", 74, decimals) for meter in METERS},
-         "currency": tables.text_column("", 48), "policy": tables.text_column("Bills", 86),
-         "more": tables.text_column("Also", 124), "by": tables.text_column("Published by", 118),
-         "note": tables.text_column("Note", 80)},
+        {"name": tables.text_column("Card", 118), "state": tables.state_column("State", 88, ["active", "scheduled", "expired"]),
+         "from": tables.text_column("Valid from", 96),
+         **{meter: tables.money_column(f"1 {words.METER_UNITS[meter]}", 72, decimals) for meter in METERS}, **several,
+         "policy": tables.text_column("Bills", 78), "more": tables.text_column("Also", 176),
+         "note": tables.text_column("Note", 228 - 48 * len(several))},
         key=key, select="single-row", alt="Rate cards, newest first")
 
 
@@ -81,6 +81,8 @@ def one_card(book: RateBook, card: RateCard) -> None:
     left, right = st.columns([1.25, 1])
     with left, tables.card(plain(card.name), plain(card.note)):
         in_words(card)
+        published = book.published[card.name]
+        st.markdown(tables.small(f"Published by {plain(published.by)} on {words.moment(published.at, book.now)}"))
     older = [other for other in book.of(card.line) if other.version < card.version]
     with right, tables.card("As text"):
         against = st.selectbox("Compared with", [None, *older], key=f"against_{card.name}", label_visibility="collapsed",
@@ -110,4 +112,5 @@ def in_words(card: RateCard) -> None:
     if card.modifiers:
         st.markdown("**Factors on time**, one after the other")
         tables.rows_of([(plain(label), when) for label, when in map(rate_words.modifier, card.modifiers)])
+        st.markdown("**Rules**")
     tables.rows_of(rate_words.rest(card))

@@ -106,8 +106,13 @@ def more(card: RateCard) -> str:
     stepped = sum(1 for price in card.prices if not is_plain(price))
     parts = [count(models, "GPU model") if models else "", *others, f"{stepped} by the month" if stepped else "",
              count(len(card.modifiers), "factor") if card.modifiers else "",
-             f"at least {exact_text(card.commitment_micro)} a month" if card.commitment_micro else ""]
+             f"at least {least(card)} a month" if card.commitment_micro else ""]
     return ", ".join(part for part in parts if part)
+
+
+def least(card: RateCard) -> str:
+    """What a month costs at least: `500.00`."""
+    return exact_text(card.commitment_micro)
 
 
 def since(card: RateCard) -> str:
@@ -119,7 +124,7 @@ def rest(card: RateCard) -> list[tuple[str, str]]:
     """What a card says beside prices and factors: label and words."""
     said = [("Bills", POLICY_WORDS[card.policy]), ("Rounds", ROUNDING_WORDS[card.rounding])]
     if card.commitment_micro:
-        said.append(("A month costs at least", f"{exact_text(card.commitment_micro)} {card.currency}"))
-    if card.modifiers or card.commitment_micro or any(not is_plain(price) for price in card.prices):
+        said.append(("A month costs at least", f"{least(card)} {card.currency}{', used or not' if card.commitment_unused else ''}"))
+    if card.modifiers or any(not is_plain(price) for price in card.prices):
         said.append(("Days and months are those of", card.time_zone))
     return said

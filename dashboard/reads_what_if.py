@@ -12,6 +12,7 @@ from dashboard import words
 from dashboard.connection import store
 from data.what_if import tried
 from engine.errors import DomainError
+from engine.rate_reading import naming_lines, read_drafts
 from engine.rate_text import cards_from_text
 from engine.rates import RateCard
 from engine.rerating import Effect
@@ -39,8 +40,9 @@ def usual_days(now: datetime) -> tuple[date, date]:
 def answer(text: str, first: date, last: date, by: Person) -> Answer:
     """The cards of `text` over the site's days [first, last]."""
     try:
-        drafts = cards_from_text(text)
-        return Answer(tuple(drafts), _tried(text, first, last, by.name, by.role.value, by))
+        drafts = read_drafts(text)
+        with naming_lines(drafts):
+            return Answer(tuple(draft.card for draft in drafts), _tried(text, first, last, by.name, by.role.value, by))
     except DomainError as refusal:
         return Answer((), None, refusal.sentence)
 

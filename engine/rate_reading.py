@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from itertools import groupby, pairwise
@@ -18,8 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.errors import MoneyError, RateError
 from engine.meters import Meter
 from engine.money import INT64_MAX, exact_text, minor_micro, parse_micro
-from engine.rates import Modifier, Policy, Price, RateCard, Rounding, Step
-from engine.yaml_lines import Place, compose, lines_of
+from engine.rates import CardConflict, Modifier, Policy, Price, RateCard, Rounding, Step
+from engine.yaml_lines import Place, compose, lines_of, refusal
 
 E = TypeVar("E", bound=StrEnum)
 NEEDED = ("currency", "valid_from", "policy", "rounding", "prices")
@@ -63,6 +64,18 @@ def read_drafts(text: str) -> list[Draft]:
         whole.refuse("no card stands in the list.")
     _check_follow(drafts)
     return drafts
+
+
+@contextmanager
+def naming_lines(drafts: Sequence[Draft]) -> Iterator[None]:
+    """What of `drafts` is in the way of the published book is said with its line in the text."""
+    try:
+        yield
+    except CardConflict as conflict:
+        draft = next((one for one in drafts if one.card == replace(conflict.card, version=0)), None)
+        if draft is None:
+            raise
+        raise RateError(refusal(draft.line_of(conflict.key), conflict.key, conflict.detail)) from None
 
 
 def _draft(place: Place) -> Draft:

@@ -146,8 +146,8 @@ DEFAULT_CARDS = tuple(
 class CardConflict(RateError):
     """The rate card cannot be used."""
 
-    def __init__(self, key: str, detail: str) -> None:
-        self.key = key                      # which key of the card is in the way of the published book
+    def __init__(self, card: RateCard, key: str, detail: str) -> None:
+        self.card, self.key = card, key     # which key of which card is in the way of the published book
         super().__init__(detail)
 
 
@@ -158,16 +158,18 @@ def next_version(card: RateCard, book: Iterable[RateCard], reaching_back: bool =
     may begin before it: it holds until the next card begins.
     """
     if card.valid_from.microsecond:
-        raise CardConflict("valid_from", f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
+        raise CardConflict(card, "valid_from",
+                           f"valid_from {card.valid_from.isoformat()} is not a whole second: jobs end at whole seconds.")
     published = sorted((old for old in book if old.line == card.line), key=lambda old: old.version)
     if not published:
         return replace(card, version=1)
     newest = max(published, key=lambda old: (old.valid_from, old.version))
     if card.currency != newest.currency:
         what = f"Tier {card.tier}" if card.tier else f"Project {card.project}"
-        raise CardConflict("currency", f"{what} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
+        raise CardConflict(card, "currency",
+                           f"{what} is billed in {newest.currency}; a card in {card.currency} cannot follow {newest.name}.")
     if card.valid_from <= newest.valid_from and not reaching_back:
-        raise CardConflict("valid_from", f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} "
+        raise CardConflict(card, "valid_from", f"valid_from {card.valid_from.isoformat()} is not after that of {newest.name} "
                            f"({newest.valid_from.isoformat()}).")
     return replace(card, version=published[-1].version + 1)
 

@@ -17,7 +17,7 @@ import polars as pl
 from engine.errors import MoneyError, RateError
 from engine.ladders import is_ladder
 from engine.rate_frames import ALWAYS, Book, book_of
-from engine.rates import RateCard, next_version
+from engine.rates import CardConflict, RateCard, next_version
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.revisions import STORED_SCHEMA
 
@@ -109,12 +109,12 @@ def drafted(book: Sequence[RateCard], drafts: Sequence[RateCard], dated: bool) -
 def _in_order(drafts: Sequence[RateCard]) -> list[RateCard]:
     if not drafts:
         raise RateError("There is no card in it.")
-    if len({card.currency for card in drafts}) > 1:
-        raise RateError(f"Its cards are in {', '.join(sorted({card.currency for card in drafts}))}: try one currency at a time.")
+    if other := next((card for card in drafts if card.currency != drafts[0].currency), None):
+        raise CardConflict(other, "currency", f"Its cards are in {drafts[0].currency} and {other.currency}: try one currency at a time.")
     ordered = sorted(drafts, key=lambda card: (card.line, card.valid_from))
     for card, following in pairwise(ordered):
         if (card.line, card.valid_from) == (following.line, following.valid_from):
-            raise RateError(f"Two cards of {card.line} begin at {card.valid_from.isoformat()}: leave one out.")
+            raise CardConflict(following, "valid_from", f"Two cards of {card.line} begin at {card.valid_from.isoformat()}: leave one out.")
     return ordered
 
 

@@ -9,12 +9,11 @@ from engine.commitments import month_end
 from engine.errors import RateError
 from engine.policy import allow
 from engine.ports import Transaction
-from engine.rate_reading import Draft, read_drafts
+from engine.rate_reading import Draft, naming_lines, read_drafts
 from engine.rate_text import card_facts
 from engine.rates import DEFAULT_CARDS, CardConflict, RateCard, next_version
 from engine.services.usage import reprice
 from engine.users import Action, Person
-from engine.yaml_lines import refusal
 
 
 def ensure_default_cards(tx: Transaction) -> int:
@@ -66,15 +65,11 @@ def _publish(tx: Transaction, card: RateCard, by: Person, draft: Draft | None) -
 
 def _checked(tx: Transaction, card: RateCard, book: Sequence[RateCard], draft: Draft | None) -> RateCard:
     """`card` with its version; a conflict with what is published or billed is refused, with its line where there is a draft."""
-    try:
+    with naming_lines([draft] if draft else []):
         check_billable(card)
         versioned = next_version(card, book)
         _check_not_billed(tx, versioned)
-    except CardConflict as conflict:
-        if draft is None:
-            raise
-        raise RateError(refusal(draft.line_of(conflict.key), conflict.key, conflict.detail)) from None
-    return versioned
+        return versioned
 
 
 def check_billable(card: RateCard) -> None:
@@ -82,19 +77,19 @@ def check_billable(card: RateCard) -> None:
     try:
         largest_ppm(card.modifiers)
     except RateError as error:
-        raise CardConflict("modifiers", error.detail) from None
+        raise CardConflict(card, "modifiers", error.detail) from None
 
 
 def _check_not_billed(tx: Transaction, card: RateCard) -> None:
     last = tx.rates.last_billed_end(card.tier, card.project)
     if last is not None and card.valid_from <= last:
         whose = f"tier {card.tier}" if card.tier else f"project {card.project}"
-        raise CardConflict("valid_from", f"Receipts were issued for jobs of {whose} that ended up to {last.isoformat()}; "
+        raise CardConflict(card, "valid_from", f"Receipts were issued for jobs of {whose} that ended up to {last.isoformat()}; "
                            f"valid_from {card.valid_from.isoformat()} must be later. To price billed jobs again, re-rate them: "
                            "./corehours rates rerate.")
     month = tx.commitments.last_billed_month(card.line)
     if month is not None and card.valid_from < (ends := month_end(month, tx.settings.zone)):
-        raise CardConflict("valid_from", f"The minimum of {month:%B %Y} stands on receipts; valid_from {card.valid_from.isoformat()} "
+        raise CardConflict(card, "valid_from", f"The minimum of {month:%B %Y} stands on receipts; valid_from {card.valid_from.isoformat()} "
                            f"must be {ends.isoformat()} or later. To price billed months again, re-rate them: "
                            "./corehours rates rerate.")
 

@@ -112,3 +112,17 @@ def test_a_projects_card_prices_what_is_run_in_it_whoever_pays(store: Store) -> 
     rows = store.read(lambda tx: tx.receipts.open_runs("alice", LATER)).sort("run_key")
     assert rows.select("rate_card", "cost_micro").rows() == [("project:physics-v1", 16_000_000), ("mu-v1", 28_200_000)]
     assert broken(store) == []
+
+
+def test_the_line_that_is_wrong_is_named_by_every_command_that_reads_cards(corehours: Corehours, tmp_path: Path) -> None:
+    """Publishing, trying and re-rating: what the text says wrong, and what the book has against it."""
+    file, one = tmp_path / "cards.yaml", TWO.split("\n\n")[0]
+    for was, becomes, sentence in (
+            ("cpu: 4", "cpu: -4", "In line 7, prices.cpu: '-4' is negative"),
+            ("- tier: gov\n  currency: THB", "- tier: gov\n  currency: EUR", "In line 2, currency: Tier gov is billed in THB")):
+        file.write_text(one.replace(was, becomes, 1), encoding="utf-8")
+        for words in (("publish",), ("try",), ("rerate", "--yes")):
+            refused = corehours("rates", *words, "--file", str(file))
+            assert refused.returncode == 1 and sentence in refused.stderr, words
+    file.write_text(TWO.replace("THB", "EUR", 1), encoding="utf-8")
+    assert "In line 11, currency: Its cards are in EUR and THB" in corehours("rates", "try", "--file", str(file)).stderr
