@@ -26,12 +26,15 @@ def copy_in(connection: sa.Connection, table: str, rows: pl.DataFrame) -> None:
 
 
 def copy_slices(connection: sa.Connection, table: str, columns: Sequence[str], slices: Iterable[pl.DataFrame],
-                told: Callable[[int], None]) -> None:
+                told: Callable[[int], None], fresh: bool = False) -> None:
     """Append every frame of `slices`; the next is made and encoded while the server takes the last. `told` hears how
     many rows are in. What `slices` raises ends the COPY, and with it the transaction.
+
+    The rows of a table whose file is `fresh`, made in this transaction, are written as they stay: nobody who reads them
+    later, nor a vacuum, writes them once more.
     """
     names, types = ", ".join(f'"{name}"' for name in columns), _types(connection, table)
-    statement = f'copy "{table}" ({names}) from stdin with (format binary)'
+    statement = f'copy "{table}" ({names}) from stdin with (format binary, freeze {fresh})'
     with ThreadPoolExecutor(1) as ahead, _cursor(connection).copy(statement) as copy:
         copy.write(binary.HEADER)
         source, done = (rows.select(columns) for rows in slices if len(rows)), 0

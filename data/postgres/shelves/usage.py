@@ -102,7 +102,7 @@ class UsageShelf(Shelf):
         """
         later = self._without_indexes() if count >= FIRST_LOAD and self.is_empty() else []
         slices = (part.with_columns(run_id=pl.lit(run_id)) for part in priced)
-        copy_slices(self.connection, "usage_record", _COPIED, slices, told)
+        copy_slices(self.connection, "usage_record", _COPIED, slices, told, fresh=bool(later))
         if later:
             self.execute("set local maintenance_work_mem = '128MB'")
         for index in later:
