@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from engine.digests import digest
 from engine.rating import CHARGE_SCHEMA
 from engine.usage import USAGE_SCHEMA
 
@@ -24,6 +25,7 @@ STORED_SCHEMA: dict[str, pl.DataType] = {
 # A told row and a stored run it may tell again: `exact` by its run key; `same` when nothing that is compared differs.
 MATCH_SCHEMA: dict[str, pl.DataType] = {"row": pl.UInt32(), "id": pl.Int64(), "exact": pl.Boolean(), "same": pl.Boolean()}
 COMPARED = (*BILLING, "ended", "detail", "sluid")
+DIGESTED = tuple(name for name in COMPARED if name != "sluid")      # with its run key, which names the SLUID where one is told
 
 # What the analytics copy holds of an ended run; a correction is a row that takes the old one back and a row that adds the new.
 FACT_KEYS = ("run_key", "cluster", "job_id", "user_name", "account_name", "payer", "partition_name", "state", "tier", "rate_card",
@@ -73,6 +75,11 @@ def one_to_one(matches: pl.DataFrame) -> pl.DataFrame:
         return matches
     ordered = matches.sort(pl.col("exact").not_(), pl.col("same").not_(), "id", "row")
     return ordered.unique("row", keep="first", maintain_order=True).unique("id", keep="first", maintain_order=True)
+
+
+def told_digest(usage: pl.DataFrame) -> pl.Series:
+    """What each row says of its run, in eight bytes: a stored run with its run key and digest has nothing to learn from it."""
+    return digest(usage, DIGESTED)
 
 
 def decide(told: pl.DataFrame, matches: pl.DataFrame, stored: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

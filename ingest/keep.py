@@ -23,7 +23,7 @@ from engine.revisions import decide, facts
 from engine.services.months import settle_months
 from engine.services.usage import price, price_locked
 from engine.usage import UsageBatch
-from ingest.survey import Survey, each_run_once, in_heaps, survey
+from ingest.survey import Survey, each_run_once, in_heaps, only, survey
 
 HEAP = 200_000                  # runs compared with what is stored at a time
 
@@ -91,7 +91,7 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     tiers = _payers(tx, seen.users)                 # held before any run, as receipts do
     cards = tx.rates.book()
     work = _Work(tx, run_id, tiers, cards, book_of(cards), lambda done: progress(done / seen.runs))
-    new, changed = work.first(told, seen.runs) if tx.usage.is_empty() else work.again(told)
+    new, changed = work.first(told, seen.runs) if tx.usage.is_empty() else work.again(told, seen.runs)
     if new or changed:
         settle_months(tx, cards, {*seen.users, *work.payers_before}, min([*work.ends_before, *seen.first_end], default=None))
     kept = Kept(run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
@@ -123,10 +123,13 @@ class _Work:
         self._add(frames, count, self.told)
         return count, 0
 
-    def again(self, frames: Iterable[pl.DataFrame]) -> tuple[int, int]:
-        """Write what the table does not know yet; how many runs were new, and how many corrected."""
-        done = added = changed = 0
-        for frame in in_heaps(frames, HEAP):
+    def again(self, frames: Iterable[pl.DataFrame], count: int) -> tuple[int, int]:
+        """Write what the table does not know just so; how many runs were new, and how many corrected."""
+        unlike = self.tx.usage.unlike(frames)
+        done, added, changed = count - len(unlike), 0, 0
+        if done:
+            self.told(done)
+        for frame in in_heaps(only(frames, unlike), HEAP):
             new, known = decide(frame, *self.tx.usage.matches(frame))
             self._add([new], len(new))
             self._revise(known)

@@ -51,6 +51,16 @@ def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
     return [one_row_a_run(pl.concat([empty_usage(), *frames]))]
 
 
+def only(frames: Iterable[pl.DataFrame], rows: pl.Series) -> Iterator[pl.DataFrame]:
+    """The rows with these numbers, ascending and counted through all frames."""
+    count = taken = 0
+    for frame in frames if len(rows) else ():
+        count += len(frame)
+        end = int(rows.search_sorted(count))
+        yield frame[rows[taken:end] - (count - len(frame))]
+        taken = end
+
+
 def in_heaps(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """The same rows in frames of at least `rows`, but for the last one; none is empty."""
     heap: list[pl.DataFrame] = []

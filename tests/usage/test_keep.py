@@ -188,3 +188,37 @@ def test_a_long_batch_is_compared_heap_by_heap(store: Store, monkeypatch: pytest
     kept = keep(store, replace(batch(), frames=frames, lines=9))
     assert (kept.jobs, kept.new, kept.changed, kept.unchanged) == (9, 4, 1, 4)
     assert lake.verify(store) == []
+
+
+def test_a_correction_past_the_ingest_is_noticed_when_the_run_is_told_again(store: Store) -> None:
+    """Whoever changes a run by hand does not know its digest: it is forgotten, and the columns are compared."""
+    keep(store, batch(run(1), run(2)))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("update usage_record set billed_micro = 1 where job_id_raw = 2"))
+        connection.execute(sa.text("update usage_record set elapsed_seconds = 60 where job_id_raw = 1"))
+    assert [row["digest"] is None for row in stored(store)] == [True, False]
+    assert counts(keep(store, batch(run(1), run(2)))) == (0, 1, 1)
+    assert [(row["elapsed_seconds"], row["digest"] is None) for row in stored(store)] == [(7200, False)] * 2
+
+
+def test_runs_without_a_digest_are_compared_column_by_column(store: Store) -> None:
+    keep(store, batch(run(1), run(2)))
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("update usage_record set digest = null"))
+    assert counts(keep(store, batch(run(1), run(2, elapsed_seconds=60)))) == (0, 1, 1)
+
+
+def test_whom_a_batch_names_by_its_run_key_it_does_not_mean_by_an_alias(store: Store) -> None:
+    keep(store, batch(run(1, sluid="a")))
+    assert counts(keep(store, batch(run(900, sluid="a"), run(1)))) == (1, 0, 1)
+
+
+def test_a_first_load_is_written_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are frozen, so that no reader and no vacuum writes its pages again; indexes and digests are there."""
+    monkeypatch.setattr("data.postgres.shelves.usage.FIRST_LOAD", 2)
+    keep(store, batch(*(run(job) for job in range(1, 50))))
+    with store.engine.connect() as connection:
+        connection.execute(sa.text("create extension if not exists pg_visibility"))
+        assert connection.execute(sa.text("select bool_and(all_frozen) from pg_visibility('usage_record')")).scalar_one()
+        assert connection.execute(sa.text("select count(*) from pg_indexes where tablename = 'usage_record'")).scalar_one() == 4
+    assert counts(keep(store, batch(*(run(job) for job in range(1, 51))))) == (1, 0, 49)

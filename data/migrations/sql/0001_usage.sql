@@ -44,6 +44,7 @@ create table ingest_watermark (
 
 create table usage_record (
   id bigint generated always as identity (cache 1000) primary key,   -- in bulk; a session leaves gaps
+  digest bigint,                               -- of what is compared when it is told again; null: compare the columns
   run_key text not null,
   cluster text not null,
   job_id text not null,                        -- as people write it: 12, 12_3, 12+1
@@ -93,9 +94,25 @@ create table usage_record (
   check (ended or cost_micro = 0),
   check (not ended or end_at is not null)
 );
-create unique index usage_record_run_key on usage_record (run_key);   -- indexes, not constraints: a first load makes them last
+create unique index usage_record_run_key on usage_record (run_key) include (digest);  -- indexes, not constraints: a first load makes them last
 create index usage_record_by_payer on usage_record (payer, end_at);
 create index usage_record_alias on usage_record (job_id_raw, submit_at) where sluid is not null;   -- told without its SLUID
+
+-- Who corrects a run without saying its new digest leaves it without one.
+create function forget_digest() returns trigger language plpgsql as $$
+begin
+  new.digest := null;
+  return new;
+end $$;
+
+create trigger forget_digest before update of digest, user_name, account_name, partition_name, state, start_at, end_at, elapsed_seconds,
+    alloc_cpus, alloc_gpus, alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, detail on usage_record for each row
+  when (old.digest = new.digest and (
+    (old.user_name, old.account_name, old.partition_name, old.state, old.start_at, old.end_at, old.elapsed_seconds, old.alloc_cpus,
+     old.alloc_gpus, old.alloc_mem_mib, old.cpu_used_core_seconds, old.mem_used_mib_seconds, old.ended, old.detail) is distinct from
+    (new.user_name, new.account_name, new.partition_name, new.state, new.start_at, new.end_at, new.elapsed_seconds, new.alloc_cpus,
+     new.alloc_gpus, new.alloc_mem_mib, new.cpu_used_core_seconds, new.mem_used_mib_seconds, new.ended, new.detail)))
+  execute function forget_digest();
 
 -- Batches on their way to the analytics copy; one that stays pending means: rebuild the copy.
 create table lake_batch (

@@ -8,11 +8,11 @@ from datetime import datetime
 
 import polars as pl
 
-from data.postgres.bulk import as_columns, copy_blocks, copy_in, copy_out, copy_slices
+from data.postgres.bulk import as_columns, copy_blocks, copy_in, copy_out, copy_slices, silent
 from data.postgres.shelves.shelf import Shelf
 from engine.daily import RUN_SCHEMA
 from engine.rating import CHARGE_SCHEMA
-from engine.revisions import ALIAS, BILLING, COMPARED, MATCH_SCHEMA, STORED_SCHEMA
+from engine.revisions import ALIAS, BILLING, COMPARED, MATCH_SCHEMA, STORED_SCHEMA, told_digest
 from engine.usage import USAGE_SCHEMA, Asked
 
 # How people see a stored run: column here, name outside.
@@ -26,7 +26,7 @@ WRITTEN = (*USAGE_SCHEMA, *CHARGES)
 # In this order a COPY is made fastest: numbers and texts that are mostly the same side by side, then the others.
 _TEXTS = [name for name in WRITTEN if {**USAGE_SCHEMA, **CHARGE_SCHEMA}.get(name, pl.String()) == pl.String()]
 _SAME_TEXTS = ("cluster", "sluid", "qos", "cpu_used_from", "mem_used_from", "tier", "rate_card", "policy", "currency")
-_COPIED = ("run_id", *(name for name in WRITTEN if name not in _TEXTS), *_SAME_TEXTS,
+_COPIED = ("run_id", "digest", *(name for name in WRITTEN if name not in _TEXTS), *_SAME_TEXTS,
            *(name for name in _TEXTS if name not in _SAME_TEXTS))
 _STORED = as_columns(STORED_SCHEMA)
 _SAME = " and ".join(f"u.{name} is not distinct from t.{name}" for name in COMPARED)
@@ -37,13 +37,16 @@ select u.id, u.revision, u.run_id, :run_id, jsonb_build_object({", ".join(f"'{na
        "rate_card", "cost_micro"))})
 from revised r join usage_record u on u.id = r.id where u.ended and r.step = 1 order by u.id
 """
+_UNLIKE = ("select s.row from said s where not exists (select from usage_record u where u.run_key = s.run_key and u.digest = s.digest)"
+           " order by s.row")
+_FREE = "not exists (select from said s where s.run_key = u.run_key)"           # whom the batch names by its run key, it means
 # Pairs by run key; a SLUID told of a run stored without one; a run told without the SLUID it is stored with.
 _BY_KEY = f"select t.row, u.id, true as exact, {_SAME} as same from told t join usage_record u on u.run_key = t.run_key"
 _BY_ALIAS = (f"select t.row, u.id, false, {_SAME} from told t join usage_record u on u.run_key = t.alias"
-             " where t.sluid is not null and t.alias <> t.run_key and (u.sluid is null or u.sluid = t.sluid)")
+             f" where t.sluid is not null and t.alias <> t.run_key and (u.sluid is null or u.sluid = t.sluid) and {_FREE}")
 _WITHOUT_SLUID = (f"select t.row, u.id, false, {_SAME} from told t"
                   " join usage_record u on (u.cluster, u.job_id_raw, u.submit_at) = (t.cluster, t.job_id_raw, t.submit_at)"
-                  " where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key")
+                  f" where t.sluid is null and u.sluid is not null and u.run_key <> t.run_key and {_FREE}")
 _ANY_SLUID = "select 1 from usage_record where sluid is not null order by job_id_raw limit 1"        # ordered: by its index
 UNBILLED_SCHEMA = {**STORED_SCHEMA, "payer_tier": pl.String()}
 
@@ -63,6 +66,17 @@ class UsageShelf(Shelf):
     def is_empty(self) -> bool:
         """True when nothing was ever kept."""
         return self.one("select 1 from usage_record limit 1") is None
+
+    def unlike(self, told: Iterable[pl.DataFrame]) -> pl.Series:
+        """Numbers, ascending (Int64, counted through all frames), of the rows that are not known just as they are told.
+
+        To be asked of a whole batch before `matches` is asked of some of its rows.
+        """
+        self._temporary("said", ("row", "run_key", "digest"), key="row bigint")
+        self.execute("set local work_mem = '64MB'")
+        copy_slices(self.connection, "said", ("row", "run_key", "digest"), _said(told), silent, fresh=True)
+        self.execute("analyze said")
+        return copy_out(self.connection, _UNLIKE, {"row": pl.Int64()})["row"]
 
     def matches(self, told: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Stored runs that `told` may tell again: same run key, or same alias where one knows no SLUID.
@@ -101,7 +115,7 @@ class UsageShelf(Shelf):
         server: half the work.
         """
         later = self._without_indexes() if count >= FIRST_LOAD and self.is_empty() else []
-        slices = (part.with_columns(run_id=pl.lit(run_id)) for part in priced)
+        slices = (part.with_columns(told_digest(part), run_id=pl.lit(run_id)) for part in priced)
         copy_slices(self.connection, "usage_record", _COPIED, slices, told, fresh=bool(later))
         if later:
             self.execute("set local maintenance_work_mem = '128MB'")
@@ -125,7 +139,8 @@ class UsageShelf(Shelf):
         """Write runs known by `id` anew; `step` 1 counts it as a correction, 0 as the same told better."""
         kept = ("run_key", "sluid")
         columns = [name for name in WRITTEN if name not in kept]
-        self._stage("revised", priced.select("id", "step", "sluid", *columns), key="id bigint, step int")
+        columns.append("digest")
+        self._stage("revised", priced.with_columns(told_digest(priced)).select("id", "step", "sluid", *columns), key="id bigint, step int")
         changes = ", ".join(f"{name} = r.{name}" for name in columns)
         self.execute(_REPLACED, run_id=run_id)
         self.execute(f"update usage_record u set {changes}, sluid = coalesce(u.sluid, r.sluid), revision = u.revision + r.step,"
@@ -179,10 +194,22 @@ class UsageShelf(Shelf):
                            users=list(asked.users) or None, accounts=list(asked.accounts) or None)
 
     def _stage(self, table: str, rows: pl.DataFrame, key: str) -> None:
-        """A temporary table of `rows`; columns named in `key` have the types said there, the others usage_record's."""
-        own = dict(word.split() for word in key.split(", "))
-        columns = ", ".join(f"cast(null as {own[name]}) as {name}" if name in own else name for name in rows.columns)
-        self.execute(f"drop table if exists pg_temp.{table}")
-        self.execute(f"create temp table {table} on commit drop as select {columns} from usage_record limit 0")
+        """A temporary table of `rows`."""
+        self._temporary(table, rows.columns, key)
         copy_in(self.connection, table, rows)
         self.execute(f"analyze {table}")
+
+    def _temporary(self, table: str, columns: Sequence[str], key: str) -> None:
+        """An empty temporary table; columns named in `key` have the types said there, the others usage_record's."""
+        own = dict(word.split() for word in key.split(", "))
+        typed = ", ".join(f"cast(null as {own[name]}) as {name}" if name in own else name for name in columns)
+        self.execute(f"drop table if exists pg_temp.{table}")
+        self.execute(f"create temp table {table} on commit drop as select {typed} from usage_record limit 0")
+
+
+def _said(told: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The run key and digest of every row, with its number."""
+    count = 0
+    for frame in told:
+        yield frame.select("run_key", told_digest(frame), row=pl.int_range(count, count + len(frame), dtype=pl.Int64))
+        count += len(frame)
