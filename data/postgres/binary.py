@@ -1,7 +1,8 @@
 """Frames as Postgres' binary COPY reads them, made column by column with numpy and put together once a slice.
 
 A row is the number of its fields, then each field as its length and its bytes. Neighbouring fields that have one length
-in all rows make one block; texts are joined in between. Refuses to know what the columns mean.
+in all rows make one block, which ends with the length of the text after it; texts are joined in between. Refuses to know
+what the columns mean.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def encoded(rows: pl.DataFrame, types: Mapping[str, str]) -> memoryview:
         if (even := _even(values, types[name])) is not None:
             block += even
             continue
-        pieces += [*_side_by_side(block, len(rows)), *_uneven(values, types[name])]
+        lengths, data = _uneven(values, types[name])
+        pieces += [_side_by_side([*block, (lengths, ">i4")], len(rows)), data]
         block = []
-    pieces += _side_by_side(block, len(rows))
+    if block:
+        pieces.append(_side_by_side(block, len(rows)))
     return memoryview(pc.binary_join_element_wise(*pieces, _NOTHING).buffers()[2])
 
 
@@ -68,18 +71,18 @@ def _even(values: pl.Series, kind: str) -> list[tuple[Any, str]] | None:
     return [(len(text), ">i4"), (np.frombuffer(text, np.uint8), f"({len(text)},)u1")]
 
 
-def _uneven(values: pl.Series, kind: str) -> list[Any]:
+def _uneven(values: pl.Series, kind: str) -> tuple[Any, Any]:
     """Lengths and bytes of any other column."""
     if kind in NUMBERS:
         width = np.dtype(NUMBERS[kind][1]).itemsize
         missing = values.is_null().to_numpy()
         lengths, ends = np.where(missing, -1, width), np.cumsum(np.where(missing, 0, width))
         data = values.drop_nulls().to_numpy().astype(NUMBERS[kind][1])
-        return [_side_by_side([(lengths, ">i4")], len(values))[0], _bytes(np.concatenate([[0], ends]), data)]
+        return lengths, _bytes(np.concatenate([[0], ends]), data)
     values = _harmless(values)
     lengths = values.str.len_bytes().cast(pl.Int64()).fill_null(-1).to_numpy()
     data = values.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_BYTES)
-    return [_side_by_side([(lengths, ">i4")], len(values))[0], data]
+    return lengths, data
 
 
 def _harmless(texts: pl.Series) -> pl.Series:
@@ -87,14 +90,18 @@ def _harmless(texts: pl.Series) -> pl.Series:
     return texts.str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True) if found else texts
 
 
-def _side_by_side(block: list[tuple[Any, str]], count: int) -> list[Any]:
-    """The fields of `block`, each a value or one a row, as one binary column; none when it is empty."""
-    if not block:
-        return []
-    out = np.empty(count, dtype=[(str(number), dtype) for number, (_, dtype) in enumerate(block)])
+def _side_by_side(block: list[tuple[Any, str]], count: int) -> Any:
+    """The fields of `block`, each a value for all rows or one a row, as one binary column: what is the same is laid out once."""
+    row = np.empty(1, dtype=[(str(number), dtype) for number, (_, dtype) in enumerate(block)])
+    each = {str(number) for number, (values, dtype) in enumerate(block) if np.ndim(values) and not dtype.startswith("(")}
     for number, (values, _) in enumerate(block):
-        out[str(number)] = values
-    return [_bytes(np.arange(count + 1) * out.dtype.itemsize, out)]
+        if str(number) not in each:
+            row[str(number)] = values
+    out = np.frombuffer(bytearray(row.tobytes()) * count, row.dtype)
+    for number, (values, _) in enumerate(block):
+        if str(number) in each:
+            out[str(number)] = values
+    return _bytes(np.arange(count + 1) * row.dtype.itemsize, out)
 
 
 def _bytes(offsets: Any, data: Any) -> Any:
