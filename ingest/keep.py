@@ -140,7 +140,7 @@ class _Work:
     def _add(self, frames: Iterable[pl.DataFrame], count: int, told: Callable[[int], None] = lambda _: None) -> None:
         """Price and write new runs slice by slice; the analytics copy is made ready while Postgres takes the rows."""
         if count:
-            self.tx.lake.open()
+            self.tx.lake.open(count)
             self.tx.usage.add(self._priced(frames), count, self.run_id, told)
 
     def _priced(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -149,6 +149,7 @@ class _Work:
                 part = price(frame.slice(start, SLICE), self.tiers, self.book)
                 self.tx.lake.add(facts(part))
                 yield part
+        self.tx.lake.finish()
 
     def _revise(self, known: pl.DataFrame) -> None:
         """Write what corrects a stored run; its old facts are taken back and its new ones added."""

@@ -73,7 +73,7 @@ class Lake:
 
     def batch(self, batch_id: int) -> Batch:
         """What a transaction that is not committed yet will bring; large ones are written to Parquet while it goes on."""
-        own = self._spool / "facts" if self.remote else Path(self.settings.lake_path) / "main" / "usage_fact"
+        own = self._spool / "ready" if self.remote else Path(self.settings.lake_path) / "main"
         return Batch(batch_id, self.settings.time_zone, own, self._spool / "sums")
 
     @property
@@ -251,13 +251,12 @@ def _append_batch(duck: duckdb.DuckDBPyConnection, batch: Batch, owned: bool) ->
         _insert(duck, "usage_daily", "brought")
         duck.unregister("brought")
     for month in batch.files():
-        if owned:
-            duck.execute("call ducklake_add_data_files('lake', 'usage_fact', ?)", [str(month.facts)])
-        else:
-            _insert(duck, "usage_fact", _IN_FILE, file=str(month.facts))
-            month.facts.unlink()
-        _insert(duck, "usage_daily", _IN_FILE, file=str(month.sums))
-        month.sums.unlink()
+        for table, file in (("usage_fact", month.facts), ("usage_daily", month.sums)):
+            if owned:
+                duck.execute("call ducklake_add_data_files('lake', ?, ?)", [table, str(file)])
+            else:
+                _insert(duck, table, _IN_FILE, file=str(file))
+                file.unlink()
 
 
 def _insert(duck: duckdb.DuckDBPyConnection, table: str, source: str, **values: object) -> None:

@@ -36,10 +36,12 @@ _writers = ThreadPoolExecutor(1, thread_name_prefix="lake")
 
 
 class Batch:
-    """The facts of one transaction. Large ones are written to `folder`, their sums to `spool`; call from one thread at a time."""
+    """The facts of one transaction. Large ones are written under `folder`, in one of each table; `spool` is for what is
+    on its way. Call from one thread at a time."""
 
     def __init__(self, batch_id: int, zone: str, folder: Path, spool: Path) -> None:
         self.id, self._zone, self._folders = batch_id, zone, (folder, spool)
+        self._finished: list[Future[list[MonthFiles]]] = []
         self._held: list[pl.DataFrame] = []
         self._months: _Months | None = None
         self._writing: Future[None] | None = None
@@ -56,15 +58,20 @@ class Batch:
         """The facts as the lake keeps them, where they are few enough to be in memory."""
         return None if self._months or not self._held else dated(self.id, pl.concat(self._held), self._zone)
 
+    def finish(self) -> None:
+        """Finish the files of what came so far, beside what the caller does next; what comes later goes into others."""
+        if self._months is not None:
+            self._write()
+            self._finished.append(_writers.submit(self._months.closed))
+            self._months = None
+
     def files(self) -> list[MonthFiles]:
         """The complete Parquet files of a large batch, month by month; else none. Raises what went wrong in writing them."""
-        if self._months is None:
-            return []
-        self._write()
+        self.finish()
         self._wait()
         if self._failed:
             raise self._failed
-        return self._months.closed()
+        return [month for finished in self._finished for month in finished.result()]
 
     def _write(self) -> None:
         self._wait()                            # one block is written while the next is gathered, never more
@@ -81,7 +88,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class MonthFiles:
-    """Parquet of one month: the facts of a large batch, and sums of them by day that are still to be added up."""
+    """Parquet of one month: the facts of a large batch, and their sums by day."""
 
     facts: Path
     sums: Path
@@ -91,9 +98,9 @@ class _Months:
     """Both files of each month, in folders named as DuckLake names them, written row group by row group."""
 
     def __init__(self, folder: Path, spool: Path, name: str) -> None:
-        self._folders, self._name = (folder, spool), name
+        self._folders, self._name = (folder / "usage_fact", folder / "usage_daily", spool), name
         self._held: dict[date, list[pl.DataFrame]] = {}
-        self._open: dict[date, tuple[MonthFiles, pq.ParquetWriter, pq.ParquetWriter]] = {}
+        self._open: dict[date, _Open] = {}
 
     def add(self, batch_id: int, differences: pl.DataFrame, zone: str) -> None:
         """Sort rows into their months; write what is a row group, and the largest while too much waits."""
@@ -109,22 +116,43 @@ class _Months:
         """Write the rest and finish every file."""
         for month in list(self._held):
             self._flush(month)
-        for _, facts, sums in self._open.values():
-            facts.close()
-            sums.close()
-        return [self._open[month][0] for month in sorted(self._open)]
+        return [self._open[month].closed() for month in sorted(self._open)]
 
     def _waiting(self, month: date) -> int:
         return sum(map(len, self._held[month]))
 
     def _flush(self, month: date) -> None:
         facts = pl.concat(self._held.pop(month))
-        rows, sums = _arrow(facts), _arrow(facts.lazy().group_by("batch_id", *KEYS).agg(pl.col(SUMS).sum()).collect())
+        rows, sums = _arrow(facts), _arrow(_summed(facts.lazy()))
         if month not in self._open:
             paths = [folder / f"year={month.year}" / f"month={month.month}" / self._name for folder in self._folders]
-            self._open[month] = MonthFiles(*paths), _writer(paths[0], rows), _writer(paths[1], sums)
-        self._open[month][1].write_table(rows, row_group_size=ROW_GROUP)
-        self._open[month][2].write_table(sums)
+            self._open[month] = _Open(MonthFiles(*paths[:2]), paths[2], _writer(paths[0], rows), _writer(paths[2], sums))
+        self._open[month].facts.write_table(rows, row_group_size=ROW_GROUP)
+        self._open[month].parts.write_table(sums)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Files of a month that are being written: its facts, and sums of every row group that are still to be added up."""
+
+    files: MonthFiles
+    spooled: Path
+    facts: pq.ParquetWriter
+    parts: pq.ParquetWriter
+
+    def closed(self) -> MonthFiles:
+        """The whole files; one payer's sums stand together."""
+        self.facts.close()
+        self.parts.close()
+        sums = _arrow(_summed(pl.scan_parquet(self.spooled, hive_partitioning=False)).sort("payer", "day"))
+        with _writer(self.files.sums, sums) as writer:
+            writer.write_table(sums, row_group_size=ROW_GROUP)
+        self.spooled.unlink()
+        return self.files
+
+
+def _summed(facts: pl.LazyFrame) -> pl.DataFrame:
+    return facts.group_by("batch_id", *KEYS).agg(pl.col(SUMS).sum()).collect()
 
 
 def _arrow(rows: pl.DataFrame) -> pa.Table:

@@ -23,12 +23,16 @@ class LakeShelf(Shelf):
     def add(self, differences: pl.DataFrame) -> None:
         """Queue `differences` (FACT_SCHEMA) for the copy; all of one transaction are one batch, in bounded memory."""
         if not differences.is_empty():
-            batch = self.open()
-            self._lake.open_ahead(len(differences))
-            batch.add(differences)
+            self.open(len(differences)).add(differences)
 
-    def open(self) -> Batch:
-        """This transaction's batch. Asks the database once: afterwards `add` may run beside a COPY."""
+    def finish(self) -> None:
+        """Nothing more is coming for now: what came is made ready beside what Postgres does next."""
+        if self._batch is not None:
+            self._batch.finish()
+
+    def open(self, rows: int = 0) -> Batch:
+        """This transaction's batch, of `rows` or more. Asks the database once: afterwards `add` may run beside a COPY."""
+        self._lake.open_ahead(rows)
         if self._batch is None:
             row = self.one("insert into lake_batch default values returning id")
             assert row is not None
