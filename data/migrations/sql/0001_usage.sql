@@ -60,14 +60,14 @@ create table usage_record (
   submit_at timestamptz not null,
   start_at timestamptz,
   end_at timestamptz,
-  elapsed_seconds bigint not null check (elapsed_seconds >= 0),
+  elapsed_seconds bigint not null,
   alloc_tres text not null default '',
-  alloc_cpus bigint not null check (alloc_cpus >= 0),
-  alloc_gpus bigint not null check (alloc_gpus >= 0),
-  alloc_mem_mib bigint not null check (alloc_mem_mib >= 0),
-  cpu_used_core_seconds bigint not null check (cpu_used_core_seconds >= 0),
+  alloc_cpus bigint not null,
+  alloc_gpus bigint not null,
+  alloc_mem_mib bigint not null,
+  cpu_used_core_seconds bigint not null,
   cpu_used_from text not null,                 -- steps.TotalCPU, job.TotalCPU
-  mem_used_mib_seconds bigint not null check (mem_used_mib_seconds >= 0),
+  mem_used_mib_seconds bigint not null,
   mem_used_from text not null,                 -- steps.AveRSS, AllocTRES
   ended boolean not null,                      -- a terminal state
   detail smallint not null default 0,          -- 1 when its steps were seen: never overwritten by a row without
@@ -79,10 +79,10 @@ create table usage_record (
   rate_card text not null,
   policy text not null,
   currency char(3) not null,
-  cpu_core_seconds bigint not null check (cpu_core_seconds >= 0),
-  gpu_seconds bigint not null check (gpu_seconds >= 0),
-  mem_mib_seconds bigint not null check (mem_mib_seconds >= 0),
-  extra_seconds bigint not null default 0 check (extra_seconds >= 0),   -- of nodes, or of Slurm's billing units
+  cpu_core_seconds bigint not null,
+  gpu_seconds bigint not null,
+  mem_mib_seconds bigint not null,
+  extra_seconds bigint not null default 0,     -- of nodes, or of Slurm's billing units
   cpu_micro bigint not null,
   gpu_micro bigint not null,
   mem_micro bigint not null,
@@ -90,6 +90,9 @@ create table usage_record (
   rounding_micro bigint not null,
   cost_micro bigint not null,
   billed_micro bigint,                         -- sum of its live receipt lines; null when on none
+  constraint usage_record_quantities check (least(     -- one look at a row, not ten
+    elapsed_seconds, alloc_cpus, alloc_gpus, alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds,
+    cpu_core_seconds, gpu_seconds, mem_mib_seconds, extra_seconds) >= 0),
   check (cost_micro = cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro),
   check (ended or cost_micro = 0),
   check (not ended or end_at is not null)
