@@ -95,11 +95,13 @@ def test_three_writing_processes_and_a_reader(store: Store, installation_env: di
 
 
 def test_a_large_part_is_written_ahead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its Parquet file lies there before the commit, and is the lake's after it."""
+    """Its facts and daily sums lie there before the commit, and are the lake's after it; nothing stays on its way."""
     monkeypatch.setattr("data.analytics.parts.LARGE", 10)
     monkeypatch.setattr("data.postgres.shelves.usage.FIRST_LOAD", 10)
     keep(store, batch(*(run(job) for job in range(1, 31))))
-    assert len(list(Path(store.settings.lake_path).rglob("batch-*.parquet"))) == 1
+    ready = [file.relative_to(store.settings.lake_path).parts[:2] for file in Path(store.settings.lake_path).rglob("batch-*.parquet")]
+    assert sorted(ready) == [("main", "usage_daily"), ("main", "usage_fact")]
+    assert list((Path(store.settings.home) / "spool").rglob("batch-*.parquet")) == []
     assert lake.verify(store) == []
     with store.engine.connect() as connection:
         indexes = connection.execute(sa.text("select count(*) from pg_indexes where tablename = 'usage_record'")).scalar_one()
