@@ -14,7 +14,8 @@ from commands.output import table
 from engine.explain import decimal
 from engine.money import amount_text, exact_text
 from engine.policy import OPERATOR
-from engine.quotes import Quote, Step, asked_words, quantity_text, time_lines
+from engine.quote_words import asked_words, quantity_text
+from engine.quotes import Quote, Step, time_lines
 from engine.sbatch import MOST_BYTES, BadRequest, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing, Quoted, make_quote
 

@@ -17,7 +17,8 @@ from dashboard.words import money, plain
 from engine.errors import DomainError
 from engine.explain import ROUNDING_WORDS
 from engine.money import exact_text
-from engine.quotes import Quote, Step, asked_words, time_lines
+from engine.quote_words import asked_words
+from engine.quotes import Quote, Step, time_lines
 from engine.sbatch import MOST_BYTES, Option, Request, overridden, request, script_options, script_text
 from engine.services.quotes import Owing
 

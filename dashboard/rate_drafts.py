@@ -55,7 +55,7 @@ def keep_form() -> None:
 
 
 def _plain_prices(card: RateCard) -> list[Price]:
-    return [price for price in card.prices if rate_words.is_plain(price)]
+    return [price for price in card.prices if price.is_plain]
 
 
 def _key(price: Price) -> str:
@@ -86,7 +86,7 @@ def form(newest: RateCard) -> RateCard | None:
 
 def _kept(newest: RateCard) -> None:
     """Say what the form leaves as it is."""
-    kept = [rate_words.meter_name(price) for price in newest.prices if not rate_words.is_plain(price)]
+    kept = [rate_words.meter_name(price) for price in newest.prices if not price.is_plain]
     kept += [one.name for one in newest.modifiers] + (["the month's minimum"] if newest.commitment_micro else [])
     if kept:
         st.markdown(tables.small(f"Kept as in {plain(newest.name)}: {', '.join(map(plain, kept))}. Change them as text."))

@@ -42,17 +42,12 @@ def units(meter: str) -> str:
     return unit if unit.endswith("s") else f"{unit}s"
 
 
-def is_plain(price: Price) -> bool:
-    """True when every unit costs the same."""
-    return len(price.steps) == 1 and not price.package and not price.steps[0].flat_micro
-
-
 def short(price: Price) -> str:
     """A price in a few words: `3.00`, `3.00 after 100 free`, `2,500.00 per 100`, `3.00 to 2.50 in 3 steps`."""
     first, last = price.steps[0], price.steps[-1]
     if price.package:
         return f"{exact_text(first.micro_per_unit)} per {price.package:,}"
-    if is_plain(price):
+    if price.is_plain:
         return exact_text(first.micro_per_unit)
     if len(price.steps) == 2 and not (first.micro_per_unit or first.flat_micro or last.flat_micro):
         return f"{exact_text(last.micro_per_unit)} after {last.above:,} free"
@@ -103,7 +98,7 @@ def more(card: RateCard) -> str:
     """What a card has beside its CPU, GPU and memory prices, in few words; empty for a simple one."""
     models = sum(1 for price in card.prices if price.model)
     others = [NAMES[Meter(price.meter)].lower() for price in card.prices if price.meter not in ("cpu", "gpu", "mem")]
-    stepped = sum(1 for price in card.prices if not is_plain(price))
+    stepped = sum(1 for price in card.prices if not price.is_plain)
     parts = [count(models, "GPU model") if models else "", *others, f"{stepped} by the month" if stepped else "",
              count(len(card.modifiers), "factor") if card.modifiers else "",
              f"at least {least(card)} a month" if card.commitment_micro else ""]
@@ -125,6 +120,6 @@ def rest(card: RateCard) -> list[tuple[str, str]]:
     said = [("Bills", POLICY_WORDS[card.policy]), ("Rounds", ROUNDING_WORDS[card.rounding])]
     if card.commitment_micro:
         said.append(("A month costs at least", f"{least(card)} {card.currency}{', used or not' if card.commitment_unused else ''}"))
-    if card.modifiers or any(not is_plain(price) for price in card.prices):
+    if card.modifiers or any(not price.is_plain for price in card.prices):
         said.append(("Days and months are those of", card.time_zone))
     return said

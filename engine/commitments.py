@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from engine.errors import MoneyError
-from engine.money import round_to_minor
+from engine.money import nearest, round_to_minor
 from engine.rates import RateCard, Rounding
 
 
@@ -185,7 +185,7 @@ def minimum(versions: Sequence[RateCard], month: date, zone: ZoneInfo, unused: b
 def _shares(counted: Sequence[tuple[RateCard, int]], days: int) -> tuple[Share, ...]:
     """Each card's share of a month of so many days, by the days it held."""
     parts, last = [card.commitment_micro * held for card, held in counted], counted[-1][0]
-    due = (2 * sum(parts) + days) // (2 * days)
+    due = nearest(sum(parts), days)
     due = round_to_minor(due, last.currency) if last.rounding is Rounding.PER_JOB_MINOR else due
     return tuple(Share(card.name, held, micro) for (card, held), micro in zip(counted, split(due, parts), strict=True))
 

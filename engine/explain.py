@@ -19,7 +19,7 @@ from engine.charge_parts import Kind, Part, Used, extra_meter, parts
 from engine.explain_time import TimePart, time_parts
 from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
-from engine.money import exact_text
+from engine.money import exact_text, nearest
 from engine.rates import METER_UNITS, METERS, Policy, RateCard, Rounding
 
 UNIT_SIZE = {str(meter): meter.unit_size for meter in RUN_METERS}
@@ -227,7 +227,7 @@ class Factor:
     @property
     def quantity_micro(self) -> int:
         """Millionths of the unit, rounded."""
-        return _nearest(self.part.quantity * 1_000_000, self.part.size)
+        return nearest(self.part.quantity * 1_000_000, self.part.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +330,7 @@ def _as_stored(run: Run, found: tuple[Part, ...]) -> tuple[tuple[Part, ...], str
 def _factor(run: Run, part: Part) -> Factor:
     cut = part.exact.numerator // part.exact.denominator
     return Factor(part, label(part), source(run, part.meter), figures(run, part.meter, part.model), _unit(part), cut,
-                  _nearest(part.amount_micro, SHOWN_STEP) * SHOWN_STEP)
+                  nearest(part.amount_micro, SHOWN_STEP) * SHOWN_STEP)
 
 
 def _unit(part: Part) -> str:
@@ -450,7 +450,3 @@ def product(factor: Factor, time: Fraction, currency: str) -> str:
 def newest_first(runs: Iterable[Run]) -> list[Run]:
     """Runs of one job, the one submitted (then started) last first."""
     return sorted(runs, key=lambda run: (run.submit_at, run.start_at or run.submit_at, run.run_key), reverse=True)
-
-
-def _nearest(number: int, step: int) -> int:
-    return (2 * number + step) // (2 * step)

@@ -82,6 +82,11 @@ def share_to_minor(micro: int, ppm: int, currency: str) -> int:
     return sign * ((2 * abs(micro) * ppm + step) // (2 * step)) * minor_micro(currency)
 
 
+def nearest(number: int, size: int) -> int:
+    """`number` / `size` to the nearest whole, halves up; for what is never negative."""
+    return (2 * number + size) // (2 * size)
+
+
 def parse_micro(text: str) -> int:
     """`"1,234.5"` as 1_234_500_000 micro-units; more than six decimals, or anything else, is refused."""
     match = re.fullmatch(r"\s*([+\-−]?)(\d[\d,_]*)(?:\.(\d{1,6}))?\s*", text)

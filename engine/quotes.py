@@ -21,9 +21,10 @@ from engine.explain_text import time_words
 from engine.explain_time import TimePart, time_parts
 from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
-from engine.money import INT64_MAX, amount_text, exact_text
+from engine.money import INT64_MAX, exact_text, nearest
+from engine.quote_words import count, ladder_words, month_notes, notes
 from engine.rate_frames import CARRIED_SCHEMA
-from engine.rates import METER_UNITS, Policy, Price, RateCard, Rounding
+from engine.rates import METER_UNITS, Policy, Price, RateCard
 from engine.rating import QUANTITIES, rate
 from engine.sbatch import BadRequest, Request
 from engine.slurm_values import memory_text
@@ -88,7 +89,7 @@ class Quote:
     @property
     def shown_micro(self) -> tuple[int, ...]:
         """The steps' amounts at four decimals; the rounding, which is the last, makes the shown parts add up to the total."""
-        shown = [(2 * step.amount_micro + SHOWN_STEP) // (2 * SHOWN_STEP) * SHOWN_STEP for step in self.steps[:-1]]
+        shown = [nearest(step.amount_micro, SHOWN_STEP) * SHOWN_STEP for step in self.steps[:-1]]
         return (*shown, self.total_micro - sum(shown))
 
 
@@ -151,7 +152,8 @@ def quote(asked: Request, start: datetime, prices: Prices) -> Quote:
     curve = tuple((way.start, total) for way, total in tried[1 + len(others):])
     return Quote(asked, start, prices.tier, card, totals[0], _steps(own, asked, card, factor, totals[0]), factor,
                  _times(card, start, asked.seconds), cheaper, curve if len({micro for _, micro in curve}) > 1 else (),
-                 (*asked.notes, *_notes(asked, card, cheaper), *_month_notes(asked, card, start, prices)))
+                 (*asked.notes, *notes(asked, card, any(one.kind == "gpu" for one in cheaper)),
+                  *month_notes(card, start + timedelta(seconds=asked.seconds), None if prices.used is None else prices.now)))
 
 
 def use_moments(end: datetime, now: datetime, zone: ZoneInfo) -> list[datetime]:
@@ -280,7 +282,7 @@ def _models(here: _Way, card: RateCard) -> list[_Way]:
     if len(now) != 1:
         return []
     number = here.request.gpu_count
-    return [_Way("gpu", f"{_count(number, 'GPU')} of model {model}", replace(here.request, gpus=((model, number),)), here.start)
+    return [_Way("gpu", f"{count(number, 'GPU')} of model {model}", replace(here.request, gpus=((model, number),)), here.start)
             for model in sorted({price.model for price in card.prices if price.model} - now)]
 
 
@@ -346,8 +348,7 @@ def _step(rows: pl.DataFrame, column: str, asked: Request, card: RateCard, facto
     models = ", ".join(f"{number} {model}".strip() for model, number in asked.gpus)
     what = f"{METER_NAMES[meter]} ({models})" if meter == "gpu" else METER_NAMES[meter]
     price = _first(prices[0]) if len(set(prices)) == 1 else None
-    size = UNIT_SIZE[meter]
-    return Step(meter, what, (2 * quantity * 10**6 + size) // (2 * size), METER_UNITS[meter], price, factor, amount,
+    return Step(meter, what, nearest(quantity * 10**6, UNIT_SIZE[meter]), METER_UNITS[meter], price, factor, amount,
                 "; ".join(_details(prices, card, meter, amount, rows)))
 
 
@@ -356,7 +357,7 @@ def _prices(asked: Request, card: RateCard, meter: str) -> list[Price | None]:
 
 
 def _first(price: Price | None) -> int:
-    return next((step.micro_per_unit for step in price.steps if step.micro_per_unit), 0) if price else 0
+    return price.first_micro if price else 0
 
 
 def _details(prices: Sequence[Price | None], card: RateCard, meter: str, amount: int, rows: pl.DataFrame) -> Iterable[str]:
@@ -366,22 +367,8 @@ def _details(prices: Sequence[Price | None], card: RateCard, meter: str, amount:
         yield " and ".join(f"{exact_text(_first(price))}{f' for {price.model}' if price and price.model else ''}" for price in prices)
     for price in prices:
         if price and is_ladder(price):
-            yield _ladder_words(price, rows)
-
-
-def _ladder_words(price: Price, rows: pl.DataFrame) -> str:
-    """`the first 100 core-hours of a month free, then 3.00; 40 used before it in its month`."""
-    unit, name = METER_UNITS[price.meter], f"{price.meter}:{price.model}" if price.model else price.meter
-    column = f"{name}_before"
-    before = int(str(rows[column].min() or 0)) if column in rows.columns else 0
-    used = f"; {decimal(before, UNIT_SIZE[price.meter], 2)} used before it in its month"
-    if price.package:
-        return f"in whole packages of {price.package:,} {unit}s{used}"
-    ends = [f"up to {later.above:,}" for later in price.steps[1:]] + ["then" if len(price.steps) > 1 else "all"]
-    ends[0] = ends[0].replace("up to", "the first") + (f" {unit}s of a month" if len(price.steps) > 1 else "")
-    said = [f"{end} {exact_text(step.micro_per_unit) if step.micro_per_unit else 'free'}"
-            + (f" and {exact_text(step.flat_micro)} once" if step.flat_micro else "") for end, step in zip(ends, price.steps, strict=True)]
-    return f"{', '.join(said)}{used}"
+            column = f"{price.meter}:{price.model}_before" if price.model else f"{price.meter}_before"
+            yield ladder_words(price, int(str(rows[column].min() or 0)) if column in rows.columns else 0)
 
 
 def _factor(rows: pl.DataFrame) -> str:
@@ -402,67 +389,6 @@ def time_lines(made: Quote, zone: ZoneInfo) -> list[str]:
     first = "; ".join(time_words(part, zone) for part in made.times)
     several = ", of the first task" if made.request.at_once and made.request.at_once < made.request.count else ""
     return [f"Time factor {made.factor}{several}: {first}"] if made.times else []
-
-
-def _notes(asked: Request, card: RateCard, cheaper: Sequence[Alternative]) -> Iterable[str]:
-    if card.policy is Policy.USED:
-        yield "The policy bills what is used: this is the most it costs, if all CPUs, GPUs and memory are used for the whole time."
-    else:
-        yield "The policy bills what is set aside for as long as it runs: this is the most it costs, if it takes all its time."
-    if card.policy is Policy.MAX_OF:
-        yield "Of the meters only the dearest costs."
-    if card.rounding is Rounding.PER_RECEIPT_MINOR:
-        yield "The card rounds the receipt, not each job: the total is exact to the millionth."
-    if asked.count > 1:
-        yield f"{asked.count:,} tasks" + (f", {asked.at_once:,} at a time, one round after the other." if asked.at_once else
-                                          ", taken to start together.")
-    if card.commitment_micro:
-        yield (f"The card has a minimum of {amount_text(card.commitment_micro, card.currency)} {card.currency} a month; "
-               "this job counts towards it.")
-    if any(one.kind == "gpu" for one in cheaper):
-        yield "Another GPU is priced for the same time; it may need more of it."
-
-
-def _month_notes(asked: Request, card: RateCard, start: datetime, prices: Prices) -> Iterable[str]:
-    """What of the month the job ends in is counted as used before it."""
-    if not any(is_ladder(price) for price in card.prices if price.meter in RUN_METERS):
-        return
-    zone, end = ZoneInfo(card.time_zone), start + timedelta(seconds=asked.seconds)
-    month = f"{end.astimezone(zone):%B %Y}"
-    if prices.used is None or prices.now is None:
-        yield f"Nothing is counted as used before it in {month}: say whose job it is to count what they used."
-    elif end < prices.now:
-        yield f"Of {month} what had ended before it is counted."
-    elif prices.now.astimezone(zone).date().replace(day=1) == end.astimezone(zone).date().replace(day=1):
-        yield "Of this month what has ended so far is counted; what still runs may use up quota before this job does."
-    else:
-        yield f"It ends in {month}, which begins with nothing used: what is used of it before this job is not known yet."
-
-
-def asked_words(asked: Request) -> str:
-    """What is asked for: `16 CPUs, 2 GPUs (a100), 128G of memory, for 2 days`."""
-    gpus = " and ".join(f"{_count(number, 'GPU')}{f' ({model})' if model else ''}" for model, number in asked.gpus)
-    parts = [_count(asked.cpus, "CPU"), gpus, f"{memory_text(asked.mem_mib)} of memory" if asked.mem_mib else "",
-             f"on {asked.nodes:,} nodes" if asked.nodes > 1 else "", f"for {span_words(asked.seconds)}"]
-    times = f"{asked.count:,} × " if asked.count > 1 else ""
-    return times + ", ".join(part for part in parts if part)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def span_words(seconds: int) -> str:
-    """`2 days`, `1 day 6 h 30 min`, `40 s`."""
-    days, rest = divmod(seconds, 86_400)
-    hours, minutes = divmod(rest // 60, 60)
-    parts = [_count(days, "day") if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
-    return " ".join(part for part in parts if part) or f"{seconds} s"
-
-
-def quantity_text(micro: int) -> str:
-    """Millionths of a unit as short as they are exact: `768`, `4.2`, `0.016667`."""
-    return decimal(micro, 10**6)
 
 
 def gpu_models(book: Sequence[RateCard]) -> tuple[str, ...]:

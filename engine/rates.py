@@ -57,6 +57,16 @@ class Price:
     model: str = ""                         # gpu only: a100, h100 … as in gres/gpu:MODEL; "" is every model not named
     package: int = 0                        # > 0: sold in whole packages of so many units; the one step's price is a package's
 
+    @property
+    def first_micro(self) -> int:
+        """Micro-units of the first unit (or package) that is not free."""
+        return next((step.micro_per_unit for step in self.steps if step.micro_per_unit), 0)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every unit costs the same."""
+        return len(self.steps) == 1 and not self.package and not self.steps[0].flat_micro
+
 
 @dataclass(frozen=True, slots=True)
 class Modifier:
@@ -110,13 +120,12 @@ class RateCard:
     def price_micro(self, meter: str) -> int:
         """Micro-units of the first unit (or package) of `meter` that is not free; 0 when the card does not charge it."""
         price = self.price(meter)
-        return next((step.micro_per_unit for step in price.steps if step.micro_per_unit), 0) if price else 0
+        return price.first_micro if price else 0
 
     def only_price_micro(self, meter: str) -> int | None:
         """Micro-units of every unit of `meter` on every job; None where model, step, package, factor or policy make them differ."""
         prices = [price for price in self.prices if price.meter == meter]
-        plain = all(len(price.steps) == 1 and not price.package and not price.steps[0].flat_micro for price in prices)
-        if len(prices) > 1 or not plain or self.modifiers or self.policy is Policy.MAX_OF:
+        if len(prices) > 1 or not all(price.is_plain for price in prices) or self.modifiers or self.policy is Policy.MAX_OF:
             return None
         return self.price_micro(meter)
 

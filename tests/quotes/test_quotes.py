@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError
-from engine.quotes import Prices, Quote, asked_words, quantity_text, quote, time_lines, tres_text, use_moments, used_before
+from engine.quote_words import asked_words, quantity_text
+from engine.quotes import Prices, Quote, quote, time_lines, tres_text, use_moments, used_before
 from engine.rates import DEFAULT_CARDS, Modifier, Policy, Price, RateCard, Rounding, flat_prices, with_prices
 from engine.rates import Step as PriceStep
 from engine.rating import rate
