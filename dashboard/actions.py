@@ -53,7 +53,7 @@ def act(call: Callable[[PostgresTransaction], T], name: str, done: str = "") -> 
         return call(tx)
 
     try:
-        value = store().run(work, actor=person.name)
+        value = store().run(work, actor=person.name, place="dashboard.action")
     except DomainError as refusal:
         sentence = f"{refusal.sentence} Nothing was changed."
         st.error(_escaped(sentence), icon=":material/error:")

@@ -12,14 +12,30 @@ import secrets as random
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from data.provider_settings import SWITCHES, ProviderSettings, unfit_key, what_switches_on
+from engine.errors import MoneyError
+from engine.money import parse_micro
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _an_amount(value: object) -> str:
+    """The amount as it was written; refused when it is none or negative."""
+    try:
+        below = parse_micro(str(value)) < 0
+    except MoneyError as refusal:
+        raise ValueError(refusal.detail) from None
+    if below:
+        raise ValueError(f"{value} is below zero; an amount is 1000 or 1000.50")
+    return str(value)
+
+
+Amount = Annotated[str, BeforeValidator(_an_amount)]
 
 
 class Settings(ProviderSettings):
@@ -47,6 +63,10 @@ class Settings(ProviderSettings):
     receipt_series: str = "CH"
     receipt_due_days: int = Field(30, ge=0)
     payment_minutes: int = Field(20, ge=1)
+    topup_minimum: Amount = "20"                    # in whole units of the wallet's currency, as the next three
+    topup_maximum: Amount = "50000"
+    topup_amounts: str = "100, 500, 1000, 5000"     # offered at a click
+    adjustment_limit: Amount = "1000"               # a change of a wallet by hand above it needs a second person
 
     dashboard_url: str = "http://localhost:8501"    # as people reach it
     sidecar_url: str = "http://localhost:8601"
@@ -145,6 +165,27 @@ class Settings(ProviderSettings):
         """Those that payers may choose from, the first offered first; none where payments are switched off."""
         first = self.payment_provider
         return (first, *(name for name in self.switched_on() if name != first)) if first else ()
+
+    @property
+    def topup_minimum_micro(self) -> int:
+        """The smallest top-up."""
+        return parse_micro(self.topup_minimum)
+
+    @property
+    def topup_maximum_micro(self) -> int:
+        """The largest top-up."""
+        return parse_micro(self.topup_maximum)
+
+    @property
+    def topup_amounts_micro(self) -> list[int]:
+        """The top-ups offered at a click that are neither too small nor too large."""
+        amounts = [parse_micro(text) for text in self.topup_amounts.split(",") if text.strip()]
+        return [micro for micro in amounts if self.topup_minimum_micro <= micro <= self.topup_maximum_micro]
+
+    @property
+    def adjustment_limit_micro(self) -> int:
+        """Up to here one person may change a wallet alone."""
+        return parse_micro(self.adjustment_limit)
 
     @property
     def lake_path(self) -> str:

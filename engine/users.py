@@ -45,6 +45,12 @@ class Action(StrEnum):
     """Everybody's usage and receipts."""
     BILL_ALL = "bill_all"
     """Create receipts for anybody, or for everybody at once."""
+    ADJUST = "adjust"
+    """Change a wallet by hand, above the limit with a second person."""
+    CONFIRM_ADJUSTMENT = "confirm_adjustment"
+    """Be that second person."""
+    MANAGE_WALLETS = "manage_wallets"
+    """Give a project a wallet, and say who shares any project's."""
     SETTLE = "settle"
     """Mark a receipt paid by other means, or take that back."""
     VOID = "void"
@@ -79,7 +85,8 @@ _READ = frozenset({Action.SEE_ALL, Action.SEE_FINANCE, Action.SEE_RATES, Action.
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.RESEARCHER: _RESEARCH,
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.REFUND, Action.SEE_AUDIT},
+    Role.FINANCE: _RESEARCH | _READ | {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.REFUND, Action.SEE_AUDIT, Action.ADJUST,
+                                         Action.MANAGE_WALLETS},
     Role.AUDITOR: _READ | {Action.SEE_OWN, Action.SEE_AUDIT},
 }
 

@@ -39,6 +39,7 @@ from data.postgres.shelves.runs import RunShelf
 from data.postgres.shelves.usage import UsageShelf
 from data.postgres.shelves.usage_reads import UsageReadsShelf
 from data.postgres.shelves.users import SessionShelf, UserShelf
+from data.postgres.shelves.wallets import WalletShelf
 from data.settings import Settings
 from engine.audit import Anchor
 
@@ -131,6 +132,11 @@ class PostgresTransaction:
     def payments(self) -> PaymentShelf:
         """What we asked providers to collect."""
         return PaymentShelf(self.connection)
+
+    @cached_property
+    def wallets(self) -> WalletShelf:
+        """What is kept for payers and projects."""
+        return WalletShelf(self.connection)
 
     @cached_property
     def inbox(self) -> InboxShelf:

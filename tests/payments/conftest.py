@@ -24,11 +24,15 @@ from data.postgres.invariants import INVARIANTS, violations
 from data.postgres.store import PostgresTransaction, Store
 from engine.audit import verify
 from engine.ledger import LedgerName
+from engine.money import Money, parse_micro
 from engine.payments import Payment
 from engine.policy import OPERATOR
 from engine.receipts import Receipt
+from engine.services import users
+from engine.services.adjustments import request_adjustment
 from engine.services.payments import start_payment
 from engine.services.receipts import create_receipt
+from engine.users import Person, Role
 from webhooks.app import make_app
 from webhooks.providers import signing
 
@@ -201,6 +205,15 @@ class Books:
         """A payment that was just started."""
         return self.store.run(lambda tx: start_payment(tx, receipt.id, OPERATOR), actor="operator").payment
 
+    def person(self, name: str, role: str = "researcher", payer: str = "") -> Person:
+        """Somebody who signs in."""
+        return self.store.run(lambda tx: users.add(tx, name, Role(role), "no password", payer, by=OPERATOR), actor="operator")
+
+    def give(self, owner: str, amount: str, currency: str = "THB") -> None:
+        """Put money into a wallet by hand."""
+        money = Money(parse_micro(amount), currency)
+        self.store.run(lambda tx: request_adjustment(tx, owner, money, "to begin with", OPERATOR), actor="operator")
+
     def status(self, receipt: Receipt) -> str:
         """Where the receipt stands."""
         found = self.store.read(lambda tx: tx.receipts.get(receipt.id))
@@ -231,9 +244,9 @@ class Books:
         return [(row.state, row.outcome) for row in reversed(self.store.read(lambda tx: tx.inbox.newest()))]
 
     def actions(self) -> list[str]:
-        """What the audit chain says was done about payments and receipts, in order."""
+        """What the audit chain says was done about payments, receipts and wallets, in order."""
         return [entry.action for entry in self.store.read(lambda tx: list(tx.audit.chain()))
-                if entry.action.startswith(("payment.", "receipt."))]
+                if entry.action.startswith(("payment.", "receipt.", "adjustment.", "wallet."))]
 
 
 @pytest.fixture

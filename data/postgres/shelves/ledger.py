@@ -24,7 +24,7 @@ class LedgerShelf(Shelf):
                        " on conflict (key) do nothing returning id", key=key, memo=memo, actor=self.actor)
         if row is None:
             return False
-        ids = self._lock([entry.account for entry in entries])
+        ids = self.lock([entry.account for entry in entries])
         self.execute_many(
             "insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)"
             " values (:transaction, :account, :currency, :amount, 0, 0)",
@@ -32,8 +32,8 @@ class LedgerShelf(Shelf):
               "amount": entry.amount_micro} for entry in sorted(entries, key=lambda entry: ids[entry.account])])
         return True
 
-    def _lock(self, accounts: Sequence[LedgerName]) -> dict[LedgerName, int]:
-        """Make missing accounts, then lock all of them in ascending id."""
+    def lock(self, accounts: Sequence[LedgerName]) -> dict[LedgerName, int]:
+        """Make missing accounts, then lock all of them in ascending id: name every account that this transaction will post to."""
         self.execute_many(
             "insert into ledger_account (kind, owner, currency, side, floor_micro)"
             " values (:kind, :owner, :currency, :side, :floor) on conflict do nothing",

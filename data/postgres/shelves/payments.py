@@ -34,6 +34,15 @@ class PaymentShelf(Shelf):
         return _payments(self.rows("select * from payment where receipt_id = :receipt and status in ('pending', 'processing')"
                                    " order by id for update", receipt=receipt_id))
 
+    def topups_under_way(self, wallet: str) -> list[Payment]:
+        """The pending and processing top-ups of a wallet, the newest first."""
+        return _payments(self.rows("select * from payment where wallet = :wallet and purpose = 'topup'"
+                                   " and status in ('pending', 'processing') order by created_at desc, id desc", wallet=wallet))
+
+    def unapplied(self) -> list[Payment]:
+        """Money that fits nobody, the oldest first."""
+        return _payments(self.rows("select * from payment where status = 'unapplied' order by created_at, id"))
+
     def hold_money(self, provider: str, livemode: bool, money: str) -> None:
         """Whoever applies the same money object waits here until this transaction is over."""
         self.rows("select pg_advisory_xact_lock(hashtextextended(:name, 0))", name=f"money:{provider}:{livemode}:{money}")
@@ -50,6 +59,10 @@ class PaymentShelf(Shelf):
     def by_id(self, id: str) -> Payment | None:
         """The payment with that id."""
         return _payment(self.one("select * from payment where id = :id", id=id))
+
+    def lock(self, reference: str) -> Payment | None:
+        """The payment called `reference`, locked."""
+        return _payment(self.one("select * from payment where reference = :reference for update", reference=reference))
 
     def match(self, reference: str, provider: str, livemode: bool, lock: bool = False) -> Payment | None:
         """The payment called `reference`, of that provider and mode only."""
