@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("owner", help="a payer, or project:NAME")
         verb.add_argument("--currency", help="default: that of the payer's rate card")
     for verb in (topup, adjust):
-        verb.add_argument("amount", help="such as 1500 or 1500.50; write -- before a negative one")
+        verb.add_argument("amount", help="such as 1500 or 1500.50; -250 takes it out")
     pay = verbs.add_parser("pay", help="pay a receipt from a wallet, all of it or nothing")
     pay.add_argument("receipt", help="its id or number")
     pay.add_argument("--from", dest="owner", required=True, help="a payer, or project:NAME")

@@ -40,6 +40,8 @@ RESEARCH = (
     Entry("quote", "Quote", "request_quote", "quote", Action.SEE_OWN),
     Entry("receipts", "Receipts", "receipt_long", "receipts", Action.SEE_OWN),
     Entry("receipt", "Receipt", "receipt", "receipt", Action.SEE_OWN, shown=False),
+    Entry("wallet", "Wallet", "account_balance_wallet", "wallet", Action.SEE_OWN),
+    Entry("top_up", "Add funds", "add_card", "top-up", Action.SEE_OWN, shown=False),
     Entry("profile", "Profile", "person", "profile", shown=False),
 )
 OPERATIONS = (
@@ -51,6 +53,7 @@ OPERATIONS = (
 )
 FINANCE = (
     Entry("finance", "Overview", "account_balance", "finance", Action.SEE_FINANCE),
+    Entry("wallets", "Wallets", "account_balance_wallet", "wallets", Action.SEE_FINANCE),
     Entry("what_if", "What if", "query_stats", "what-if", Action.SEE_FINANCE),
 )
 SECTIONS = {"Research": RESEARCH, "Operations": OPERATIONS, "Finance": FINANCE}

@@ -371,7 +371,7 @@ def _unknown(event: ProviderEvent, patient: bool) -> Decision:
 def _came(event: ProviderEvent, payment: Payment, receipt: ReceiptStatus | None) -> Decision:
     """Money for a payment we know."""
     if event.currency != payment.currency:
-        return Decision(Step.KEEP, f"{event.amount} came, {payment.money} was asked for")
+        return Decision(Step.KEEP, f"{event.amount} came for {payment.reference}, where {payment.money} was asked for")
     if not payment.wallet:
         return Decision(Step.KEEP, f"{event.amount} came for {payment.reference}, which is nobody's")
     needed = receipt is None or receipt is ReceiptStatus.PENDING

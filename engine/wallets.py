@@ -144,7 +144,7 @@ def check_can_pay(wallet: Wallet, price: Money) -> None:
     if wallet.available_micro >= price.micro:
         return
     frozen = Money(wallet.frozen_micro, wallet.currency)
-    held = f"; {frozen} of it is frozen" if wallet.frozen_micro else ""
+    held = f"; {frozen} is frozen" if wallet.frozen_micro else ""
     raise InsufficientBalance(f"{price} is needed, {Money(wallet.available_micro, wallet.currency)} is available{held}.")
 
 

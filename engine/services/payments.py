@@ -193,7 +193,7 @@ def _use(tx: Transaction, event: ProviderEvent, known: Known, receipt: Receipt |
     key = f"{'assign' if kept else 'pay'}:{paid.provider}:{paid.reference}"
     if paid.settled_micro and receipt is not None:
         settle(tx, receipt, key, postings, tx.actor, f"{event.provider} payment {paid.reference}: {decision.why}")
-    elif not tx.ledger.post(key, f"Into the wallet of {paid.wallet}: {decision.why}", postings):
+    elif not tx.ledger.post(key, f"{event.provider} payment {paid.reference}: {decision.why}", postings):
         raise IllegalMove(f"The money {key} was posted before.")
 
 

@@ -52,8 +52,8 @@ def test_a_wrong_currency_pays_nothing(sidecar: SidecarThread, books: Books) -> 
     payment = books.payment_of(receipt)
     told(sidecar, books, event(payment.reference, currency="USD", money="ch_1"), event(payment.reference, currency="JPY", money="ch_2"))
     assert books.status(receipt) == "pending" and books.payment_status(payment) == "pending"
-    assert [outcome for _, outcome in books.inbox()] == ["unapplied: 60.60 USD came, 60.60 THB was asked for",
-                                                         "unapplied: 6,060 JPY came, 60.60 THB was asked for"]
+    asked = f"for {payment.reference}, where 60.60 THB was asked for"
+    assert [outcome for _, outcome in books.inbox()] == [f"unapplied: 60.60 USD came {asked}", f"unapplied: 6,060 JPY came {asked}"]
     found = books.store.read(lambda tx: {f"{name.kind}:{name.currency}": micro for name, micro in tx.ledger.balances().items()})
     assert (found["unapplied:USD"], found["unapplied:JPY"]) == (60_600_000, 6_060_000_000)
     assert 'unapplied_total{provider="dummy"} 2.0' in sidecar.metrics()

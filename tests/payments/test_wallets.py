@@ -86,7 +86,7 @@ def test_frozen_money_cannot_be_spent(books: Books) -> None:
     tell(books.store, replace(came, key="evt_2", kind=EventKind.DISPUTE_OPENED, object="dp_1", why="not recognised"))
     [wallet] = books.store.read(lambda tx: see_wallet(tx, "alice", alice))
     assert (wallet.balance_micro, wallet.frozen_micro, wallet.available_micro) == (100_000_000, 100_000_000, 0)
-    with pytest.raises(InsufficientBalance, match=r"0\.00 THB is available; 100\.00 THB of it is frozen"):
+    with pytest.raises(InsufficientBalance, match=r"0\.00 THB is available; 100\.00 THB is frozen"):
         pay(books.store, receipt, "alice", alice)
     tell(books.store, replace(came, key="evt_3", kind=EventKind.DISPUTE_WON, object="dp_1"))
     assert pay(books.store, receipt, "alice", alice) == "paid"

@@ -1,0 +1,150 @@
+"""A wallet in a real browser: add funds at the checkout, see the balance, pay a receipt from it, and an admin's change by hand
+that a second admin confirms.
+
+A dashboard and a sidecar of its own over one database.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Browser, Page, expect
+
+from data import passwords
+from data.postgres.invariants import INVARIANTS, violations
+from data.postgres.store import Store, connect
+from data.settings import Settings
+from engine.policy import OPERATOR
+from engine.services import users
+from engine.services.receipts import create_receipt
+from engine.users import Role
+from tests.browser.conftest import ROOT, Site, _execute, fill_sign_in, free_port, settled
+from tests.browser.test_first_bill import _start, _wait
+from tests.conftest import AUDIT_KEY
+from tests.pages_operations.given import at, job
+
+pytestmark = pytest.mark.browser
+PEOPLE = {"alice": Role.RESEARCHER, "ann": Role.ADMIN, "ben": Role.ADMIN}
+Enter = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
+    """A dashboard's address and its store; a sidecar runs beside it. alice owes 60.00."""
+    name, home = f"wallet_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("wallet")
+    _execute(server_url, f"create database {name} template {template} strategy file_copy")
+    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    store = Store(connect(url), Settings(env="development", home=home, database_url=url, audit_key=AUDIT_KEY))
+    for person, role in PEOPLE.items():
+        hashed = passwords.hashed(Site.password(person))
+        store.run(lambda tx, person=person, role=role, hashed=hashed: users.add(tx, person, role, hashed, by=OPERATOR))   # type: ignore[misc]
+    job(store, "alice", at("2026-10-03"), cpu=60)
+    store.run(lambda tx: create_receipt(tx, "alice", datetime(2026, 11, 1, tzinfo=UTC), OPERATOR), actor="operator")
+    ports = {"dashboard": free_port(), "webhooks": free_port()}
+    env = {**os.environ, "DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT),
+           "COREHOURS_DASHBOARD_URL": f"http://localhost:{ports['dashboard']}",
+           "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
+    children = [_start(room, port, env, home) for room, port in ports.items()]
+    try:
+        for port in ports.values():
+            _wait(f"http://localhost:{port}/healthz")
+        yield env["COREHOURS_DASHBOARD_URL"], store
+    finally:
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(20)
+        store.engine.dispose()
+        _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def enter(centre: tuple[str, Store], chromium: Browser) -> Iterator[Enter]:
+    """`enter("ann", "/wallets")`: a page of a fresh profile in which ann has signed in."""
+    contexts = []
+
+    def make(name: str, path: str, scheme: str = "light") -> Page:
+        context = chromium.new_context(base_url=centre[0], viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(path)
+        fill_sign_in(page, name, Site.password(name))
+        page.get_by_role("button", name="Sign out", exact=True).wait_for()
+        settled(page)
+        return page
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: tuple[str, Store]) -> None:
+    """An amount of one's own, the checkout, back on a page that follows by itself; the balance; the receipt."""
+    store = centre[1]
+    page = enter("alice", "/wallet")
+    expect(page.get_by_text("Nothing moved yet")).to_be_visible()
+    page.get_by_role("button", name="Add funds").click()
+    page.get_by_text("Another amount", exact=True).click()
+    amount = page.get_by_role("textbox", name="Another amount, THB")
+    amount.fill("19.99")
+    amount.press("Enter")
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Add funds").click()
+    expect(page.get_by_text("A top-up is 20.00 THB at least")).to_be_visible()
+    amount.fill("150.50")
+    amount.press("Enter")
+    settled(page)
+    page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Add funds").click()
+    card = page.locator(".st-key-topup_card")
+    expect(card.get_by_text("Waiting for the provider")).to_be_visible()
+    page.goto(str(card.get_by_role("link", name="Open the checkout").get_attribute("href")))
+    page.get_by_role("button", name="Pay 150.50 THB").click()
+
+    expect(page).to_have_url(re.compile(r"/top-up\?payment=TXN_"))
+    expect(card.get_by_text("In the wallet")).to_be_visible()
+    expect(card.get_by_text("Balance now")).to_be_visible()
+    assert store.read(lambda tx: tx.wallets.get("alice", "THB").balance_micro) == 150_500_000
+
+    [receipt] = store.read(lambda tx: tx.receipts.all(["alice"]))
+    page.goto(f"/receipt?id={receipt.id}")
+    page.get_by_role("button", name="Pay from the wallet of alice").click()
+    expect(page.locator(".st-key-pay_card").get_by_text("from the wallet of alice")).to_be_visible()
+    page.goto("/wallet")
+    expect(page.get_by_test_id("stMetric").filter(has_text="Balance").get_by_text("90.50")).to_be_visible()
+    expect(page.get_by_text("2 movements").first).to_be_visible()
+    assert store.read(lambda tx: [where for promise in INVARIANTS if (where := violations(tx, promise)[1])]) == []
+
+
+def test_a_second_admin_confirms_a_large_change(enter: Enter, centre: tuple[str, Store]) -> None:
+    """ann takes 5,000 into alice's wallet, cannot confirm it herself; ben does."""
+    store = centre[1]
+    before = store.read(lambda tx: tx.wallets.get("alice", "THB").balance_micro)
+    page = enter("ann", "/wallets")
+    page.get_by_role("button", name="Change a wallet…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Wallet of").fill("alice")
+    dialog.get_by_label("Amount, THB").fill("5000")
+    dialog.get_by_label("Reason").fill("a grant of the faculty")
+    dialog.get_by_role("button", name="Change wallet").click()
+    expect(page.get_by_text("A second admin has to confirm it.")).to_be_visible()
+    assert store.read(lambda tx: tx.wallets.get("alice", "THB").balance_micro) == before
+
+    for name, may in (("ann", False), ("ben", True)):
+        page = enter(name, "/wallets?show=changes")
+        expect(page.get_by_text("1 waits")).to_be_visible()
+        page.get_by_test_id("stDataFrame").locator("canvas").first.click(position={"x": 18, "y": 50})
+        confirm = page.get_by_role("button", name="Confirm…")
+        if not may:
+            expect(page.get_by_text("You asked for it: another admin decides.")).to_be_visible()
+            expect(confirm).to_be_disabled()
+            continue
+        expect(confirm).to_be_enabled()
+        confirm.click()
+        page.get_by_role("dialog").get_by_role("button", name="Confirm change").click()
+        expect(page.get_by_text("The wallet of alice was changed.")).to_be_visible()
+    assert store.read(lambda tx: tx.wallets.get("alice", "THB").balance_micro) == before + 5_000_000_000
