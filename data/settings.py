@@ -35,7 +35,15 @@ def _an_amount(value: object) -> str:
     return str(value)
 
 
+def _amounts(value: object) -> str:
+    """Amounts by comma, each checked."""
+    for text in str(value).split(","):
+        _an_amount(text)
+    return str(value)
+
+
 Amount = Annotated[str, BeforeValidator(_an_amount)]
+Amounts = Annotated[str, BeforeValidator(_amounts)]
 
 
 class Settings(ProviderSettings):
@@ -65,7 +73,7 @@ class Settings(ProviderSettings):
     payment_minutes: int = Field(20, ge=1)
     topup_minimum: Amount = "20"                    # in whole units of the wallet's currency, as the next three
     topup_maximum: Amount = "50000"
-    topup_amounts: str = "100, 500, 1000, 5000"     # offered at a click
+    topup_amounts: Amounts = "100, 500, 1000, 5000"   # offered at a click
     adjustment_limit: Amount = "1000"               # a change of a wallet by hand above it needs a second person
 
     dashboard_url: str = "http://localhost:8501"    # as people reach it
@@ -98,6 +106,14 @@ class Settings(ProviderSettings):
             return "" if value == "none" else value
         given = (name for name, switch in SWITCHES.items() if all(info.data.get(setting) for setting in switch.settings))
         return next(given, "dummy")
+
+    @field_validator("topup_maximum")
+    @classmethod
+    def _over_the_minimum(cls, value: str, info: ValidationInfo) -> str:
+        least = info.data.get("topup_minimum", "0")
+        if parse_micro(value) < parse_micro(least):
+            raise ValueError(f"{value} is less than COREHOURS_TOPUP_MINIMUM, {least}: nobody could add funds")
+        return value
 
     @field_validator("lake")
     @classmethod
@@ -179,7 +195,7 @@ class Settings(ProviderSettings):
     @property
     def topup_amounts_micro(self) -> list[int]:
         """The top-ups offered at a click that are neither too small nor too large."""
-        amounts = [parse_micro(text) for text in self.topup_amounts.split(",") if text.strip()]
+        amounts = [parse_micro(text) for text in self.topup_amounts.split(",")]
         return [micro for micro in amounts if self.topup_minimum_micro <= micro <= self.topup_maximum_micro]
 
     @property

@@ -20,6 +20,10 @@ PRODUCTION = {"env": "production", "database_url": "postgresql://x", "audit_key"
     ({"payment_provider": "dummy"}, "the dummy payment provider does not run in production"),
     ({"lake": "gs://corehours/lake"}, "gs://corehours/lake is neither a folder nor a bucket"),
     ({"s3_endpoint": "s3.example.org"}, "s3.example.org is no address of an S3 service"),
+    ({"topup_minimum": "-1"}, "-1 is below zero"),
+    ({"topup_amounts": "100, much"}, "much' is not an amount"),
+    ({"topup_maximum": "10"}, "10 is less than COREHOURS_TOPUP_MINIMUM, 20"),
+    ({"adjustment_limit": "1e3"}, "'1e3' is not an amount"),
     ({"time_zone": "Asia/Atlantis"}, "Asia/Atlantis is no time zone"),
 ])
 def test_production_refuses(change: dict[str, object], sentence: str) -> None:
