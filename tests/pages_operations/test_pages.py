@@ -16,7 +16,7 @@ from tests.pages_operations.conftest import Visit, said
 from tests.pages_operations.given import job, receipt, run
 
 READERS = (Role.ADMIN, Role.FINANCE, Role.AUDITOR)
-PAGES = ("ingestion", "rates", "accounts", "billing", "audit", "finance")
+PAGES = ("ingestion", "rates", "accounts", "billing", "audit", "finance", "wallets")
 NOW = datetime.now(UTC)
 YESTERDAY = NOW - timedelta(days=1)
 
@@ -48,7 +48,8 @@ def test_readers_get_every_page_with_usage_and_receipts(visit: Visit, store: Sto
 
 @pytest.mark.parametrize(("file", "label"), [
     ("rates", "Publish…"), ("accounts", "Change tier…"), ("accounts", "Add person"), ("billing", "Bill everybody"),
-    ("billing", "Create receipts…"), ("ingestion", "Upload file")])
+    ("billing", "Create receipts…"), ("ingestion", "Upload file"), ("wallets", "Change a wallet…"),
+    ("wallets", "Open a project's wallet…")])
 def test_an_auditor_is_offered_nothing_to_change(visit: Visit, store: Store, file: str, label: str) -> None:
     centre(store)
     for query in ({}, {"show": "people"}, {"new": "mu"}):
