@@ -10,11 +10,11 @@ from commands.installation import installation
 from commands.output import table
 from data.postgres.shelves.inbox import InboxRow
 from data.postgres.store import PostgresTransaction
-from engine.errors import NotFound
 from engine.money import amount_text
 from engine.outbox import Job, JobState
 from engine.payments import Payment
 from engine.policy import OPERATOR
+from engine.services.events import replay_event
 from engine.services.outbox import replay_job
 from engine.services.payments import StartedPayment, start_payment
 
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
     with installation() as store:
         if args.verb == "start":
-            _tell_start(store.run(lambda tx: start_payment(tx, args.receipt, OPERATOR), actor=OPERATOR.name), args.json)
+            _tell_start(store.run(lambda tx: start_payment(tx, args.receipt, OPERATOR), actor=OPERATOR.name,
+                                  place="payment.start"), args.json)
         elif args.verb == "list":
             _list_payments(store.read(lambda tx: tx.payments.all(args.most)), args.json)
         elif args.verb == "inbox":
@@ -62,9 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _replay(tx: PostgresTransaction, number: int) -> InboxRow:
-    if not tx.inbox.replay(number):
-        raise NotFound(f"No event {number} can be replayed: it is not in the inbox, or a sidecar has it in hand.")
-    tx.audit.record("inbox.replayed", f"inbox:{number}")
+    replay_event(tx, number, OPERATOR)
     event = tx.inbox.get(number)
     assert event is not None
     return event

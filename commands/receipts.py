@@ -58,9 +58,11 @@ def run(args: argparse.Namespace) -> int:
 def _one(store: Store, args: argparse.Namespace) -> Receipt:
     if args.verb == "create":
         before = parse_instant(args.before, store.read(lambda tx: tx.now), store.settings.zone)
-        return store.run(lambda tx: create_receipt(tx, args.user, before, OPERATOR), actor=OPERATOR.name)
+        return store.run(lambda tx: create_receipt(tx, args.user, before, OPERATOR), actor=OPERATOR.name,
+                         place="receipt.create")
     if args.verb == "void":
-        return store.run(lambda tx: void_receipt(tx, args.receipt, args.reason, OPERATOR), actor=OPERATOR.name)
+        return store.run(lambda tx: void_receipt(tx, args.receipt, args.reason, OPERATOR), actor=OPERATOR.name,
+                         place="receipt.void")
     found = store.read(lambda tx: tx.receipts.get(args.receipt))
     if found is None:
         raise NotFound(f"No receipt {args.receipt!r}.")
@@ -73,7 +75,8 @@ def _everybody(store: Store, args: argparse.Namespace) -> int:
     made, refused = [], {}
     for payer in store.read(lambda tx: payers_to_bill(tx, before)):
         try:
-            made.append(store.run(lambda tx, payer=payer: create_receipt(tx, payer, before, OPERATOR), actor=OPERATOR.name))
+            made.append(store.run(lambda tx, payer=payer: create_receipt(tx, payer, before, OPERATOR), actor=OPERATOR.name,
+                                  place="receipt.create"))
         except DomainError as refusal:
             refused[payer] = refusal.sentence
     if args.json:

@@ -54,6 +54,10 @@ OPERATIONS = (
 FINANCE = (
     Entry("finance", "Overview", "account_balance", "finance", Action.SEE_FINANCE),
     Entry("wallets", "Wallets", "account_balance_wallet", "wallets", Action.SEE_FINANCE),
+    Entry("refunds", "Refunds & disputes", "undo", "refunds", Action.SEE_FINANCE),
+    Entry("reconciliation", "Reconciliation", "balance", "reconciliation", Action.SEE_FINANCE),
+    Entry("inbox", "Inbox", "move_to_inbox", "inbox", Action.SEE_FINANCE),
+    Entry("outbox", "Outbox", "outbox", "outbox", Action.SEE_FINANCE),
     Entry("what_if", "What if", "query_stats", "what-if", Action.SEE_FINANCE),
 )
 SECTIONS = {"Research": RESEARCH, "Operations": OPERATIONS, "Finance": FINANCE}

@@ -10,7 +10,9 @@ import os
 import signal
 
 # Transactions: NAME.committing is just before the commit, NAME.committed just after it.
-PLACES = ("outbox.claim", "outbox.mark", "refund.request", "refund.ask", "refund.answer", "reconcile.apply", "reconcile.keep",
+PLACES = ("usage.begin", "usage.keep", "receipt.create", "receipt.void", "payment.start", "payment.expire",
+          "inbox.claim", "inbox.put_off", "outbox.claim", "outbox.mark", "outbox.put_off",
+          "refund.request", "refund.ask", "refund.answer", "reconcile.apply", "reconcile.keep",
           "dashboard.action", "wallets.topup", "wallets.pay", "wallets.adjust", "wallets.confirm", "wallets.assign")
 # Places between two steps.
 STEPS = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",

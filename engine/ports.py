@@ -251,6 +251,7 @@ class InboxShelf(Protocol):
     """What providers told us."""
 
     def wake_orphans(self, provider: str, livemode: bool, money: str) -> int: ...
+    def replay(self, id: int) -> bool: ...
 
 
 class WalletShelf(Protocol):

@@ -52,9 +52,9 @@ def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, acto
     A DomainError means nothing was kept, and its run is `refused`.
     """
     with turn(store.engine, KEEPING):
-        run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor)
+        run_id = store.run(lambda tx: tx.runs.begin(batch.source, batch.origin, batch.window), actor, "usage.begin")
         try:
-            kept = store.run(lambda tx: _keep(tx, batch, run_id, progress or silent), actor)
+            kept = store.run(lambda tx: _keep(tx, batch, run_id, progress or silent), actor, "usage.keep")
         except DomainError as error:
             sentence = error.sentence
             store.run(lambda tx: tx.runs.refuse(run_id, sentence), actor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, confirm, explaining, exports, job_table, navigation, reads, tables, words
+from dashboard import actions, confirm, explaining, exports, job_table, navigation, reads, refund_parts, tables, words
 from dashboard.access import require
 from dashboard.paying import paying, settled
 from dashboard.receipt_lines import lines, sums
@@ -72,6 +72,7 @@ def standing(page: reads.ReceiptPage) -> None:
         said = {ReceiptStatus.PENDING: words.due(receipt.due_at, page.now),
                 ReceiptStatus.PAID: f"paid {words.moment(receipt.paid_at)}"}
         st.markdown(tables.small(said.get(receipt.status, "nothing is owed")), width="content")
+        refund_parts.marks(receipt.id)
 
 
 def document(page: reads.ReceiptPage) -> None:

@@ -20,7 +20,7 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
 from engine.ports import PaymentProvider
-from webhooks import refunds
+from webhooks import reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -33,6 +33,7 @@ DRAIN_SECONDS = 5.0
 
 HANDLERS: dict[str, Handler] = {
     "refund.submit": refunds.submit,
+    "reconcile.day": reconciler.reconcile_day,
 }
 
 
@@ -131,7 +132,7 @@ class OutboxWorker:
 
     def _failed(self, job: Job, error: Exception) -> None:
         words = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
-        dead = self._store.run(lambda tx: tx.outbox.failed(job, error, words), actor=ACTOR)
+        dead = self._store.run(lambda tx: tx.outbox.failed(job, error, words), actor=ACTOR, place="outbox.put_off")
         self._metrics.jobs.labels(job.kind, "dead" if dead else "again").inc()
         say("outbox.dead" if dead else "outbox.again", job=job.id, kind=job.kind, key=job.key, attempt=job.attempts, error=words,
             alarm=dead, trace=traceback.format_exc(limit=-10))

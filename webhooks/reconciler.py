@@ -13,10 +13,12 @@ from data.postgres.shelves.reconciliation import Run
 from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import turn_if_free
 from engine.errors import DomainError
+from engine.outbox import Job
 from engine.payments import Movement, ProviderTrouble
 from engine.ports import PaymentProvider
 from engine.reconciliation import DaySpan, Outcome
 from engine.services.reconciliation import apply_missing, keep_day, keep_failure, missing
+from webhooks.jobs import Context
 from webhooks.log import say
 
 ACTOR = "worker"
@@ -78,3 +80,10 @@ def reconcile_due(store: Store, providers: Mapping[str, PaymentProvider]) -> Non
                     reconcile(store, provider, day, ACTOR)
     except (DomainError, *TROUBLE) as error:
         say("reconcile.trouble", error=type(error).__name__, detail=str(error)[:300])
+
+
+def reconcile_day(job: Job, context: Context) -> str:
+    """The outbox's `reconcile.day`: somebody asked for a day by hand."""
+    day = date.fromisoformat(job.word("day"))
+    found = reconcile(context.store, context.provider(job.word("provider")), day, job.word("by"))
+    return f"{found.outcome}: {found.movements} movements, {found.applied} applied, {len(found.lines)} differences"

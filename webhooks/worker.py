@@ -80,7 +80,7 @@ class Worker:
 
     def step(self) -> bool:
         """Claim one event and apply it; False when none is due."""
-        row = self._store.run(lambda tx: tx.inbox.claim(), actor=ACTOR)
+        row = self._store.run(self._claim, actor=ACTOR)
         if row is None:
             return False
         hit("inbox.claimed")
@@ -102,6 +102,11 @@ class Worker:
         if decision is not None:
             self._tell(row, decision)
         return True
+
+    def _claim(self, tx: PostgresTransaction) -> InboxRow | None:
+        row = tx.inbox.claim()
+        tx.place = "inbox.claim" if row else ""
+        return row
 
     def _event(self, row: InboxRow) -> ProviderEvent:
         """What came, compared with what the provider says when it is asked."""
@@ -134,7 +139,7 @@ class Worker:
 
     def _failed(self, row: InboxRow, error: Exception) -> None:
         words = f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
-        over = self._store.run(lambda tx: tx.inbox.failed(row, words), actor=ACTOR)
+        over = self._store.run(lambda tx: tx.inbox.failed(row, words), actor=ACTOR, place="inbox.put_off")
         self._metrics.payments.labels(row.provider, "error").inc()
         say("inbox.failed" if over else "inbox.again", inbox=row.id, attempt=row.attempts, error=words,
             trace=traceback.format_exc(limit=-10))
@@ -148,7 +153,7 @@ class Worker:
 def sweep(store: Store) -> None:
     """Close payments whose time is over. Called by a timer; nothing depends on when."""
     try:
-        if count := store.run(expire_payments, actor=ACTOR):
+        if count := store.run(expire_payments, actor=ACTOR, place="payment.expire"):
             say("payments.expired", count=count)
     except TROUBLE as error:
         say("sweep.trouble", error=type(error).__name__)

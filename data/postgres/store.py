@@ -25,6 +25,7 @@ from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
+from data.postgres.shelves.money_reads import MoneyReadsShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.outbox import OutboxShelf
 from data.postgres.shelves.payers import PayerShelf
@@ -162,6 +163,11 @@ class PostgresTransaction:
     def reconciliation(self) -> ReconciliationShelf:
         """Providers' books beside ours."""
         return ReconciliationShelf(self.connection)
+
+    @cached_property
+    def money_reads(self) -> MoneyReadsShelf:
+        """Lists of money in and out."""
+        return MoneyReadsShelf(self.connection)
 
     @cached_property
     def finance_reads(self) -> FinanceReadsShelf:

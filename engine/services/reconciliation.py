@@ -15,6 +15,8 @@ from engine.reconciliation import Comparison, DaySpan, check_over, compare, even
 from engine.services.events import CAME, apply_event
 from engine.users import Action, Person
 
+DAY = "reconcile.day"
+
 
 def missing(tx: Transaction, provider: str, theirs: Sequence[Movement]) -> list[ProviderEvent]:
     """What the provider's movements say that our books have not heard, as events: charges that came, and what happened to
@@ -77,3 +79,10 @@ def may_reconcile(tx: Transaction, day: date, by: Person) -> None:
     """Refuse whoever may not, and a day that is not over."""
     allow(by, Action.REFUND)
     check_over(day, tx.now, tx.settings.zone)
+
+
+def ask_reconciliation(tx: Transaction, provider: str, day: date, key: str, by: Person) -> bool:
+    """Have a sidecar reconcile a day soon; `key` makes one pressing of a button one run."""
+    may_reconcile(tx, day, by)
+    tx.audit.record("reconciliation.asked", f"reconciliation:{provider}", provider=provider, day=day.isoformat())
+    return tx.outbox.add(DAY, f"{provider}:{day}:{key}", {"provider": provider, "day": day.isoformat(), "by": by.name})

@@ -48,7 +48,7 @@ def request_refund(tx: Transaction, name: str, amount: Money | None, reason: str
     allow(by, Action.REFUND)
     if key and (known := tx.refunds.by_request(key)):
         return known
-    payment, receipt = _locked(tx, _refundable(tx, name))
+    payment, receipt = _locked(tx, refundable(tx, name))
     if len(reason.strip()) < 10:
         raise BadRefund("Write a reason of at least 10 characters.")
     if any(dispute.status is not DisputeStatus.WON for dispute in tx.disputes.of_payment(payment.id)):
@@ -66,7 +66,7 @@ def request_refund(tx: Transaction, name: str, amount: Money | None, reason: str
     return refund
 
 
-def _refundable(tx: Transaction, name: str) -> Payment:
+def refundable(tx: Transaction, name: str) -> Payment:
     """The payment whose money is meant."""
     payment = tx.payments.find(name)
     if payment is None and (receipt := tx.receipts.get(name)):

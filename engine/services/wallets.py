@@ -135,6 +135,8 @@ def assign_unapplied(tx: Transaction, reference: str, owner: str, reason: str, b
     check_move(reference, payment.status, PaymentStatus.CREDITED)
     if payment.status is not PaymentStatus.UNAPPLIED:
         raise IllegalMove(f"Payment {reference} is {payment.status}: no money of it waits for somebody.")
+    if any(refund.live for refund in tx.refunds.of_payment(payment.id)):
+        raise IllegalMove(f"Payment {reference} was given back in part or whole: what is left of it can be given back too.")
     if not tx.wallets.known(owner):
         raise NotFound(f"Nobody named {owner!r} is billed here or signs in.")
     note = f"{payment.note}; assigned to {owner} by {by.name}: {check_reason(reason)}"

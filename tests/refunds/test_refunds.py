@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from engine.errors import DomainError, NotAllowed
+from engine.errors import DomainError, IllegalMove, NotAllowed
 from engine.money import Money
 from engine.payments import EventKind, Step
 from engine.policy import OPERATOR
 from engine.refunds import BadRefund, RefundAnswer, RefundOrder, RefundStatus
 from engine.services.receipts import mark_paid, revert_paid
 from engine.services.refunds import request_refund
+from engine.services.wallets import assign_unapplied
 from engine.users import Person, Role
 from tests.refunds.conftest import Desk, Till, changed, spend
 
@@ -275,6 +276,8 @@ def test_money_of_nobody_can_be_given_back(desk: Desk) -> None:
     assert refund.money == Money(60_600_000, "USD") and refund.from_unapplied_micro == 60_600_000
     desk.submit()
     assert desk.ledger()["refund_pending:dummy"] == 60_600_000 and "unapplied:dummy" not in desk.ledger()
+    with pytest.raises(IllegalMove, match="was given back in part or whole"):
+        desk.store.run(lambda tx: assign_unapplied(tx, kept.reference, "alice", "it is hers, she says", OPERATOR), actor="operator")
     with pytest.raises(IntegrityError, match="given back in part or whole"):
         desk.store.run(lambda tx: tx.payments.execute(
             "update payment set status = 'credited', wallet = 'bob', settled_at = now() where id = :id", id=kept.id))
