@@ -26,6 +26,7 @@ from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
+from webhooks.providers.dummy_desk import DummyDesk
 from webhooks.reconciler import reconcile_due
 from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
 from webhooks.worker import Worker, sweep
@@ -64,7 +65,7 @@ def _routes(sidecar: Sidecar) -> list[Route]:
     ]
     for provider in sidecar.providers.values():
         if isinstance(provider, DummyProvider):
-            routes += DummyCheckout(provider, sidecar.own_url).routes()
+            routes += DummyCheckout(provider, sidecar.own_url).routes() + DummyDesk(provider).routes()
     return routes
 
 

@@ -66,8 +66,12 @@ def _reinstated(tx: Transaction, event: ProviderEvent, payment: Payment, dispute
 
 
 def _closed(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Dispute) -> None:
+    """A provider that does not say apart that it took the money (Paystack, Omise) has taken it by the time it is lost."""
     to = CLOSES[event.kind]
     check_move(dispute.id, dispute.status, to)
+    if to is DisputeStatus.LOST and dispute.withdrawn_at is None:
+        _withdrawn(tx, event, payment, dispute)
+        dispute = replace(dispute, withdrawn_at=tx.now)
     tx.disputes.keep(replace(dispute, status=to, closed_at=tx.now))
     tx.disputes.unfreeze(dispute)
     if to is DisputeStatus.LOST:

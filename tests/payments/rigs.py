@@ -10,13 +10,16 @@ from typing import Any, Protocol
 from unittest.mock import patch
 
 from data.settings import Settings
-from engine.payments import Payment
+from engine.money import to_minor
+from engine.payments import EventKind, Payment
 from engine.ports import PaymentProvider
 from tests.fakes import omise as fake_omise
 from tests.fakes import paystack as fake_paystack
 from tests.fakes import stripe as fake_stripe
 from tests.fakes.company import Fault, Hook
-from webhooks.providers import REGISTRY
+from webhooks.providers import REGISTRY, dummy_company
+from webhooks.providers.dummy import DummyProvider
+from webhooks.providers.dummy_post import Delivery
 
 BRIEFLY = 0.4                                   # how long a call may take that will not be answered
 SILENT = {Fault.TIMEOUT_BEFORE, Fault.TIMEOUT_AFTER, Fault.SLOW_AFTER}
@@ -198,4 +201,61 @@ def omise_rig(home: Path) -> Iterator[Rig]:
         yield OmiseRig(REGISTRY["omise"](settings), company, refunds_fail=False)
 
 
-RIGS: dict[str, Callable[[Path], Any]] = {"omise": omise_rig, "paystack": paystack_rig, "stripe": stripe_rig}
+class DummyRig:
+    """The dummy and its company; whatever breaks on a line, it only knows as an answer that is lost."""
+
+    dated = remembers = refunds_fail = tells_failure = True
+    currency = "THB"
+
+    def __init__(self, home: Path) -> None:
+        self.provider = DummyProvider(Settings(home=home, dummy_webhook_secret="s3cret"))
+        self.company = self.provider.company
+        self.sent: list[Hook] = []
+        self.company.send = self._keep
+        with self.company.books.open() as held:
+            held["refunds_end"] = "stay under way"
+
+    def _keep(self, body: bytes) -> None:
+        self.sent.append(Hook(self.provider.post.headers(Delivery(body)), body))
+
+    def hooks(self) -> list[Hook]:
+        return self.sent
+
+    def pay(self, payment: Payment, told: EventKind = EventKind.SUCCEEDED) -> None:
+        self._keep(self.company.pay(payment.reference, to_minor(payment.money), payment.currency, told=told))
+
+    def decline(self, payment: Payment) -> None:
+        self.pay(payment, EventKind.FAILED)
+
+    def refund_by_hand(self, payment: Payment, amount_minor: int) -> None:
+        self.company.refund(payment.reference, amount_minor)
+
+    def settle_refunds(self) -> None:
+        self.company.settle()
+
+    def refund_fails(self, number: int) -> None:
+        self.company.fail(list(self.company.books.read()["refunds"].values())[number]["object"])
+
+    def dispute(self, payment: Payment, won: bool) -> None:
+        self.company.close(self.company.dispute(payment.reference)["object"], won)
+
+    def break_(self, fault: Fault, method: str = "") -> None:
+        known = {str(one): one for one in dummy_company.Fault}
+        self.company.breaks(known.get(fault, dummy_company.Fault.TIMEOUT_AFTER), calls=99, effects_only=method == "POST")
+
+    def mend(self) -> None:
+        self.company.breaks(None)
+
+    def gone(self) -> None:
+        self.company.breaks(dummy_company.Fault.GONE, calls=99)
+
+    def made(self, what: str) -> int:
+        return len(self.company.books.read()[what])
+
+
+@contextmanager
+def dummy_rig(home: Path) -> Iterator[Rig]:
+    yield DummyRig(home)
+
+
+RIGS: dict[str, Callable[[Path], Any]] = {"dummy": dummy_rig, "omise": omise_rig, "paystack": paystack_rig, "stripe": stripe_rig}

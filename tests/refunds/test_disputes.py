@@ -48,6 +48,16 @@ def test_a_dispute_over_a_receipt_is_lost(desk: Desk) -> None:
         desk.refund(receipt.number)
 
 
+@pytest.mark.parametrize("told", [(OPENED, LOST), (LOST,), (OPENED, LOST, WITHDRAWN), (LOST, WITHDRAWN, OPENED)])
+def test_what_is_lost_was_taken_whoever_says_so(desk: Desk, told: tuple[EventKind, ...]) -> None:
+    """Some providers never say apart that they took the money, some say it late: it is gone once."""
+    _, payment = desk.paid()
+    for kind in told:
+        desk.hear(desk.word(kind, payment, 6060, "dp_1"))
+    assert desk.ledger() == {"write_off:disputes": 60_600_000, "income:cpu": 60_600_000}
+    assert states(desk, payment) == [("lost", True, False)]
+
+
 def test_a_dispute_over_a_receipt_is_won(desk: Desk) -> None:
     receipt, payment = desk.paid()
     for kind in (OPENED, WITHDRAWN, WON, REINSTATED):
