@@ -105,7 +105,7 @@ class Settings(ProviderSettings):
         if value != "auto":
             return "" if value == "none" else value
         given = (name for name, switch in SWITCHES.items() if all(info.data.get(setting) for setting in switch.settings))
-        return next(given, "dummy")
+        return next(given, "dummy" if info.data.get("env") == "development" else "")
 
     @field_validator("topup_maximum")
     @classmethod

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from data.failpoints import hit
-from engine.payments import NoProvider, Payment
+from engine.payments import NoProvider, Payment, ProviderTrouble
 from engine.services.payments import keep_checkout, open_payment, still_wanted
 from webhooks.html import no_store
 from webhooks.sidecar import Sidecar, sidecar_of
@@ -39,7 +39,13 @@ def _checkout(sidecar: Sidecar, payment: Payment, back: str) -> Payment:
     provider = sidecar.providers.get(payment.provider)
     if provider is None:
         raise NoProvider(f"{payment.provider!r} is not loaded in this sidecar.")
-    checkout = provider.checkout(payment, back)
+    try:
+        checkout = provider.checkout(payment, back)
+    except ProviderTrouble:
+        kept = sidecar.store.read(lambda tx: open_payment(tx, payment.reference))
+        if kept.checkout_url is None:
+            raise
+        return kept                                 # somebody pressed at the same time and was first
     hit("checkout.made")
     kept = sidecar.store.run(lambda tx: keep_checkout(tx, payment, checkout), actor="worker")
     hit("checkout.kept")

@@ -14,7 +14,7 @@ from data.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-FILLED = {"POSTGRES_PASSWORD": "0123", "COREHOURS_AUDIT_KEY": "4567", "COREHOURS_PAYMENT_PROVIDER": "stripe",
+FILLED = {"POSTGRES_PASSWORD": "0123", "COREHOURS_AUDIT_KEY": "4567",
           "COREHOURS_DASHBOARD_URL": "https://a.example", "COREHOURS_SIDECAR_URL": "https://b.example"}
 
 

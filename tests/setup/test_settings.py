@@ -65,6 +65,7 @@ def test_two_variables_switch_a_provider_on() -> None:
     assert Settings(**STRIPE | OMISE | PAYSTACK, payment_provider="omise").payment_providers == ("omise", "stripe", "paystack")
     assert Settings(**STRIPE, payment_provider="dummy").payment_providers == ("dummy", "stripe")
     assert Settings(**STRIPE, payment_provider="none").payment_providers == ()
+    assert Settings(**PRODUCTION | {"payment_provider": "auto"}).payment_providers == ()
     live = {"stripe_secret_key": "rk_live_1", "stripe_webhook_secret": "whsec_1"}
     assert Settings(**{**PRODUCTION, "payment_provider": "auto"} | live).payment_provider == "stripe"
 

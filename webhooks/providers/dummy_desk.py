@@ -23,6 +23,9 @@ from webhooks.providers.dummy_checkout import MOST_FORM_BYTES
 from webhooks.providers.dummy_company import REFUNDS_END, DummyCompany, Fault
 
 MOST_SHOWN = 20
+FAULTS = {Fault.TIMEOUT_BEFORE: "No answer, not done", Fault.TIMEOUT_AFTER: "No answer, but done", Fault.ERROR_BEFORE: "500, not done",
+          Fault.ERROR_AFTER: "500, but done", Fault.TOO_MANY: "Asked too often", Fault.KEY_REFUSED: "Key refused", Fault.NO: "Says no",
+          Fault.GONE: "Not reachable"}
 WORDS = {EventKind.SUCCEEDED: "paid", EventKind.FAILED: "declined", EventKind.PROCESSING: "on its way"}
 
 
@@ -136,12 +139,12 @@ def _part(what: str, one: Record, buttons: dict[str, tuple[str, ...]]) -> str:
 
 def _switches(held: Record) -> str:
     fault = held["fault"].get("fault", "") if held["fault"].get("calls") else ""
-    breaks = "".join(_button("break", word, word) for word in Fault)
-    ends = "".join(_button("refunds_end", how, f"{how} ✓" if how == held["refunds_end"] else how) for how in REFUNDS_END)
+    breaks = "".join(_button("break", word, label) for word, label in FAULTS.items())
+    ends = "".join(_button("refunds_end", how, f"{how.capitalize()}{' ✓' * (how == held['refunds_end'])}") for how in REFUNDS_END)
     return f"""
 <section class="card"><h1>The next call of its API</h1>
-<p class="note">{escape(f"It will go wrong: {fault}." if fault else "It will be answered.")}</p>
-<div class="faults">{breaks}{_button("break", "", "is answered")}</div></section>
+<p class="note">{escape(f"It will go wrong: {FAULTS[Fault(fault)]}." if fault else "It will be answered.")}</p>
+<div class="faults">{breaks}{_button("break", "", "Is answered")}</div></section>
 <section class="card"><h1>Refunds that we ask for</h1><div class="faults">{ends}</div></section>"""
 
 
