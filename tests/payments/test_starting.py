@@ -56,7 +56,7 @@ def test_without_a_provider_there_is_no_payment(store: Store, books: Books) -> N
 def test_the_database_itself_guards_payments(store: Store, books: Books) -> None:
     payment = books.payment_of(books.receipt_of("alice"))
     for sql in ("update payment set amount_micro = 1", "delete from payment", "update payment set status = 'reverted'",
-                "truncate payment"):
+                "truncate payment cascade"):
         with pytest.raises(Exception, match=r"never changes|does not go|refused|written once"):
             store.run(lambda tx, sql=sql: tx.payments.execute(sql))  # type: ignore[misc]
     assert books.payment_status(payment) == "pending"

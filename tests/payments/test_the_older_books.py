@@ -5,7 +5,6 @@ from __future__ import annotations
 import psycopg
 import pytest
 import sqlalchemy as sa
-from alembic import command
 
 from data.postgres import schema
 from data.postgres.invariants import INVARIANTS, violations
@@ -20,9 +19,7 @@ def test_payments_of_older_books_get_their_wallet_and_money(server_url: str, sto
     engine = connect(sa.make_url(server_url).set(database="older_books").render_as_string(hide_password=False))
     try:
         with engine.begin() as at_first:
-            config = schema._config()
-            config.attributes["connection"] = at_first
-            command.upgrade(config, "0001")
+            schema._upgrade(at_first, "0001")
             at_first.exec_driver_sql(_OLDER)
         assert schema.migrate(engine)
         older = Store(engine, store.settings)
@@ -33,7 +30,7 @@ def test_payments_of_older_books_get_their_wallet_and_money(server_url: str, sto
             ("succeeded", "bob", 10_000_000, None, "manual"), ("unapplied", "bob", 10_000_000, "TXN_000000000000000D", "dummy")]
         money = [promise for promise in INVARIANTS if "payment" in promise.name or "wallet" in promise.name or "hold" in promise.name
                  or "money" in promise.name]
-        assert len(money) == 7 and older.read(lambda tx: [violations(tx, promise)[1] for promise in money]) == [[]] * len(money)
+        assert len(money) >= 7 and older.read(lambda tx: [violations(tx, promise)[1] for promise in money]) == [[]] * len(money)
         with pytest.raises(sa.exc.DBAPIError, match="never changes"):
             older.run(lambda tx: tx.payments.execute("update payment set received_micro = 1 where received_micro > 0"))
     finally:
