@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError
@@ -30,13 +31,13 @@ class Line(requests.Session):
         self.seconds = seconds
         self.trust_env = False              # no proxies or .netrc of whoever started this process
 
-    def request(self, method, url, **more):  # type: ignore[no-untyped-def,override]
+    def request(self, method: str, url: str, **more: Any) -> requests.Response:  # type: ignore[override]
         """As `requests` does, with our limits."""
         end = time.monotonic() + self.seconds
         more |= {"stream": True, "allow_redirects": False, "timeout": self.seconds}
         answer = super().request(method, url, **more)
         answer._content = _whole(answer, end)
-        answer._content_consumed = True
+        answer._content_consumed = True  # type: ignore[attr-defined]
         return answer
 
 
@@ -72,7 +73,7 @@ class Api:
         """Have something done, once: this never asks twice."""
         return self._ask("POST", path, effect=True, data=json.dumps(body))
 
-    def _ask(self, method: str, path: str, effect: bool, **more: object) -> dict[str, object]:
+    def _ask(self, method: str, path: str, effect: bool, **more: Any) -> dict[str, object]:
         with Line(self.seconds) as line:
             try:
                 answer = line.request(method, f"{self.base}{path}", headers=self.headers, **more)

@@ -161,4 +161,4 @@ def _kind(values: Values) -> EventKind:
     value = values.get("type")
     if value not in KINDS:
         raise BadEvent(f"type must be one of {', '.join(KINDS)}.")
-    return EventKind(value)
+    return EventKind(str(value))

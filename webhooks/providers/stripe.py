@@ -93,26 +93,23 @@ class StripeProvider:
 
     def refund(self, order: RefundOrder) -> RefundAnswer:
         """Ask for it under the order's key."""
-        what = "charge" if order.money.startswith(("ch_", "py_")) else "payment_intent"
         marks = {"reference": order.reference, "refund": order.id, "reason": order.reason[:500]}
+        asked = _of(order.money) | {"amount": order.amount_minor, "metadata": marks}
         with _asking(effect=True):
-            made = self.api.refunds.create({what: order.money, "amount": order.amount_minor, "metadata": marks},  # type: ignore[misc]
-                                           {"idempotency_key": order.key}).to_dict()
-            return _answer(made)
+            return _answer(self.api.refunds.create(asked, {"idempotency_key": order.key}).to_dict())
 
     def find_refund(self, order: RefundOrder) -> RefundAnswer | None:
         """The refund of its money that carries our id."""
-        what = "charge" if order.money.startswith(("ch_", "py_")) else "payment_intent"
         with _asking(effect=False):
-            listed = self.api.refunds.list({what: order.money, "limit": 100})  # type: ignore[misc]
+            listed = self.api.refunds.list(_of(order.money) | {"limit": 100})
             found = (refund.to_dict() for refund in listed.auto_paging_iter())
             return next((_answer(refund) for refund in found if group(refund, "metadata").get("refund") == order.id), None)
 
     def movements(self, since: datetime, until: datetime) -> Sequence[Movement]:
         """Balance transactions of charges, refunds and disputes, in the currency the payer used."""
-        span = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
+        asked: Any = {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}, "limit": 100, "expand": ["data.source"]}
         with _asking(effect=False):
-            listed = self.api.balance_transactions.list({"created": span, "limit": 100, "expand": ["data.source"]})  # type: ignore[typeddict-item]
+            listed = self.api.balance_transactions.list(asked)
             moved = (_movement(line.to_dict()) for line in listed.auto_paging_iter())
             return [movement for movement in moved if movement is not None]
 
@@ -127,6 +124,11 @@ def _session(payment: Payment, return_url: str, site: str) -> Any:
              "success_url": return_url, "cancel_url": return_url}
     end = payment.expires_at + SOONEST_END
     return asked | ({"expires_at": int(end.timestamp())} if end - payment.created_at < LONGEST else {})
+
+
+def _of(money: str) -> Any:
+    """The parameter that names a payer's money: a charge where it has no intent."""
+    return {"charge" if money.startswith(("ch_", "py_")) else "payment_intent": money}
 
 
 @contextmanager
