@@ -92,7 +92,8 @@ def summary(receipt: Receipt) -> dict[str, object]:
     return {"receipt_id": receipt.id, "number": receipt.number, "status": str(receipt.status), "user": receipt.payer,
             "tier": receipt.tier, "currency": receipt.currency, "lines": receipt.lines,
             "subtotal_micro": receipt.subtotal_micro, "tax_name": receipt.tax_name, "tax_ppm": receipt.tax_ppm,
-            "tax_micro": receipt.tax_micro, "rounding_micro": receipt.rounding_micro, "total_micro": receipt.total_micro,
+            "tax_micro": receipt.tax_micro, "tax_included": receipt.tax_included,
+            "rounding_micro": receipt.rounding_micro, "total_micro": receipt.total_micro,
             "ended_before": _utc(receipt.ended_before), "issued_at": _utc(receipt.issued_at), "due_at": _utc(receipt.due_at),
             "paid_at": _utc(receipt.paid_at)}
 

@@ -282,7 +282,8 @@ def draft_rows(draft: Draft) -> list[dict[str, object]]:
          round_to_minor(draft.income_micro[meter], currency)) for meter in names if meter != "extra" or draft.income_micro[meter]]
     least = draft.income_micro["commitment"]
     rest = draft.subtotal_micro - sum(row[3] for row in rows) - least
-    more = (("Up to months' minimums", least), ("Rounding of the jobs", rest), (store().settings.tax_name, draft.tax_micro),
+    on_top = 0 if draft.tax_included else draft.tax_micro
+    more = (("Up to months' minimums", least), ("Rounding of the jobs", rest), (store().settings.tax_name, on_top),
             ("Rounding", draft.rounding_micro))
     rows += [(name, None, "", micro) for name, micro in more if micro]
     return [{"what": what, "quantity": quantity, "unit": unit, "amount": micro / 1e6} for what, quantity, unit, micro in rows]

@@ -10,18 +10,31 @@ import os
 import re
 import secrets as random
 import tempfile
+from collections.abc import Callable
+from email.utils import parseaddr
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from data.provider_settings import SWITCHES, ProviderSettings, unfit_key, what_switches_on
+from engine import emv
 from engine.errors import MoneyError
 from engine.money import parse_micro
+from engine.users import ADDRESS
 
 ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+
+
+def _or_value_error(check: Callable[[str], T], value: str) -> T:
+    """A refusal of the engine as one of the settings'."""
+    try:
+        return check(value)
+    except emv.BadQr as refusal:
+        raise ValueError(refusal.detail) from None
 
 
 def _an_amount(value: object) -> str:
@@ -63,12 +76,17 @@ class Settings(ProviderSettings):
         None, validation_alias=AliasChoices("COREHOURS_S3_SESSION_TOKEN", "AWS_SESSION_TOKEN"))
 
     site_name: str = "Corehours"
+    site_address: str = ""                          # on documents; \n or a real line end between its lines
+    site_tax_id: str = ""
     time_zone: str = "UTC"                          # for words, days and months; instants are UTC everywhere
     default_tier: str = "mu"
     default_currency: str = "THB"
     tax_name: str = "VAT"
     tax_ppm: int = Field(0, ge=0, le=1_000_000)     # 70_000 is 7 %
+    tax_included: bool = False                      # the prices of the rate cards contain the tax
     receipt_series: str = "CH"
+    payment_receipt_series: str = "PR"
+    credit_note_series: str = "CN"
     receipt_due_days: int = Field(30, ge=0)
     payment_minutes: int = Field(20, ge=1)
     topup_minimum: Amount = "20"                    # in whole units of the wallet's currency, as the next three
@@ -79,6 +97,14 @@ class Settings(ProviderSettings):
     dashboard_url: str = "http://localhost:8501"    # as people reach it
     sidecar_url: str = "http://localhost:8601"
     payment_provider: str = Field("auto", validate_default=True)    # the first offered; none: no payment through a provider
+
+    promptpay_id: str = ""                          # a mobile number, 13 or 15 digits, or biller: and 15 digits
+    bank_iban: str = ""
+    bank_bic: str = ""
+    bank_account_name: str = ""                     # empty: the site's name
+
+    smtp_url: SecretStr | None = None               # smtp://user:password@host:587, smtps://… from the first byte
+    mail_from: str = ""                             # Corehours <billing@example.org>
 
     slurm_cluster: str = ""
     slurmrestd_url: str = Field("", validation_alias=AliasChoices("COREHOURS_SLURMRESTD_URL", "SLURMRESTD_URL"))
@@ -128,6 +154,44 @@ class Settings(ProviderSettings):
         if value and not re.fullmatch(r"https?://[^/\s]+/?", value):
             raise ValueError(f"{value} is no address of an S3 service; one is https://s3.example.org or http://127.0.0.1:9000")
         return value.rstrip("/")
+
+    @field_validator("promptpay_id")
+    @classmethod
+    def _a_promptpay_id(cls, value: str) -> str:
+        if value:
+            _or_value_error(emv.promptpay_id, value)
+        return value
+
+    @field_validator("bank_iban")
+    @classmethod
+    def _an_iban(cls, value: str) -> str:
+        return _or_value_error(emv.check_iban, value) if value else value
+
+    @field_validator("bank_bic")
+    @classmethod
+    def _a_bic(cls, value: str) -> str:
+        return _or_value_error(emv.check_bic, value)
+
+    @field_validator("mail_from")
+    @classmethod
+    def _an_address_to_write_from(cls, value: str) -> str:
+        if value and not ADDRESS.fullmatch(parseaddr(value)[1]):
+            raise ValueError(f"{value} is no address to write from; one is Corehours <billing@example.org>")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"smtps?://([^/\s]*@)?[^/\s:@]+(:\d+)?/?", value.get_secret_value()):
+            raise ValueError("this is no mail server; one is smtp://user:password@mail.example.org:587")
+        return value
+
+    @model_validator(mode="after")
+    def _series_of_their_own(self) -> Settings:
+        series = [self.receipt_series, self.payment_receipt_series, self.credit_note_series]
+        if len(set(series)) < len(series):
+            raise ValueError(f"receipts, payment receipts and credit notes need a series each, not {', '.join(series)}")
+        return self
 
     @field_validator("time_zone")
     @classmethod

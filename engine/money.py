@@ -7,6 +7,7 @@ that is no whole multiple is refused. What a person reads is made here too, exac
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.errors import MoneyError
@@ -85,6 +86,24 @@ def share_to_minor(micro: int, ppm: int, currency: str) -> int:
 def nearest(number: int, size: int) -> int:
     """`number` / `size` to the nearest whole, halves up; for what is never negative."""
     return (2 * number + size) // (2 * size)
+
+
+def contained_to_minor(micro: int, ppm: int, currency: str) -> int:
+    """The tax of `ppm` millionths that `micro` contains: 7 of 107. Rounded once to the minor unit, halves away from zero."""
+    step, whole = minor_micro(currency), MICRO + ppm
+    sign = -1 if micro < 0 else 1
+    return sign * ((2 * abs(micro) * ppm + whole * step) // (2 * whole * step)) * step
+
+
+def shared_out(micro: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """`micro` split in proportion to `weights`, exactly: odd units go to the largest remainders, then the first named."""
+    whole = sum(weights.values())
+    if not whole:
+        raise MoneyError("Nothing can be shared out in proportion to nothing.")
+    parts = {name: divmod(micro * weight, whole) for name, weight in weights.items()}
+    odd = micro - sum(part for part, _ in parts.values())
+    order = sorted(parts, key=lambda name: -abs(parts[name][1]))[:odd]
+    return {name: part + (name in order) for name, (part, _) in parts.items()}
 
 
 def parse_micro(text: str) -> int:

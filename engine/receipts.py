@@ -17,7 +17,7 @@ import polars as pl
 
 from engine.commitments import MonthDue
 from engine.errors import DomainError, IllegalMove, MoneyError, NothingToBill
-from engine.money import INT64_MAX, amount_text, round_to_minor, share_to_minor
+from engine.money import INT64_MAX, amount_text, contained_to_minor, round_to_minor, share_to_minor, shared_out
 
 AMOUNTS = ("cpu_core_seconds", "gpu_seconds", "mem_mib_seconds", "extra_seconds", "cpu_micro", "gpu_micro", "mem_micro",
            "extra_micro", "rounding_micro", "cost_micro")
@@ -89,6 +89,7 @@ class Receipt:
     issued_by: str
     due_at: datetime
     paid_at: datetime | None
+    tax_included: bool = False              # the tax is part of the subtotal, not on top of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,20 @@ class Draft:
     rounding_micro: int
     income_micro: dict[str, int]            # per meter, and of months' minimums
     line_rounding_micro: int                # what rounding on the lines adds up to
+    tax_included: bool = False              # the tax is part of the subtotal
 
     @property
     def total_micro(self) -> int:
         """What is to be paid."""
-        return self.subtotal_micro + self.tax_micro + self.rounding_micro
+        return self.subtotal_micro + self.rounding_micro + (0 if self.tax_included else self.tax_micro)
+
+    @property
+    def net_income_micro(self) -> dict[str, int]:
+        """What each meter earns once the tax within the prices is taken out, in proportion."""
+        if not self.tax_included or not self.tax_micro:
+            return self.income_micro
+        tax = shared_out(self.tax_micro, self.income_micro)
+        return {meter: amount - tax[meter] for meter, amount in self.income_micro.items()}
 
 
 def check_move(number: str, status: ReceiptStatus, to: ReceiptStatus) -> None:
@@ -139,11 +149,12 @@ def _month_line(due: MonthDue) -> dict[str, object]:
         "shares": json.dumps([[share.rate_card, share.days, share.micro] for share in shares])}
 
 
-def draft(runs: pl.DataFrame, tax_ppm: int, months: Sequence[MonthDue] = ()) -> Draft:
+def draft(runs: pl.DataFrame, tax_ppm: int, months: Sequence[MonthDue] = (), tax_included: bool = False) -> Draft:
     """The receipt that `runs` (OPEN_SCHEMA) and `months` of one payer would make; refused when there is nothing, or nothing owed.
 
-    Tax is taken on the sum of the lines and rounded to the minor unit; what is then left below a minor unit is the
-    receipt's rounding. With a card that rounds per job both are zero unless there is tax.
+    Tax is taken on the sum of the lines (or out of the total, when it is included in the prices) and rounded to the minor
+    unit; what is then left below a minor unit is the receipt's rounding. With a card that rounds per job both are zero
+    unless there is tax.
     """
     lines = pl.concat([month_lines(months), open_lines(runs)])
     if lines.is_empty():
@@ -155,10 +166,12 @@ def draft(runs: pl.DataFrame, tax_ppm: int, months: Sequence[MonthDue] = ()) -> 
     subtotal = _sum(lines, "cost_micro")
     if subtotal < 0:
         raise NothingToBill(f"Corrections give back {amount_text(-subtotal, currency)} {currency}; they wait for the next jobs.")
-    tax = share_to_minor(subtotal, tax_ppm, currency)
-    rounding = round_to_minor(subtotal + tax, currency) - subtotal - tax
+    on_top = 0 if tax_included else share_to_minor(subtotal, tax_ppm, currency)
+    total = round_to_minor(subtotal + on_top, currency)
+    tax = contained_to_minor(total, tax_ppm, currency) if tax_included else on_top
+    rounding = total - subtotal - on_top
     income = {meter: _sum(lines, f"{meter}_micro") for meter in ("cpu", "gpu", "mem", "extra", "commitment")}
-    return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, _sum(lines, "rounding_micro"))
+    return Draft(currency, str(lines["tier"][-1]), lines, subtotal, tax, rounding, income, _sum(lines, "rounding_micro"), tax_included)
 
 
 def _sum(lines: pl.DataFrame, column: str) -> int:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from engine.errors import DomainError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}")
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*", re.ASCII)
 RESERVED_NAMES = frozenset({"system", "reader", "operator", "worker", "nobody"})
 PASSWORD_LENGTH = 10
 PASSWORD_BYTES = 72                       # bcrypt reads no further
@@ -106,6 +107,8 @@ class Person:
     payer: str
     projects: tuple[str, ...] = ()
     disabled: bool = False
+    email: str = ""                       # where documents are sent; empty: nowhere
+    language: str = "en"                  # of documents and mail
 
     def may(self, action: Action) -> bool:
         """True when this person may do `action`; a disabled one may do nothing."""
@@ -116,6 +119,12 @@ class BadName(DomainError):
     """This name cannot be used."""
 
     code = "bad_name"
+
+
+class BadAddress(DomainError):
+    """This is no e-mail address."""
+
+    code = "bad_address"
 
 
 class BadPassword(DomainError):
@@ -136,6 +145,14 @@ def check_name(name: str) -> None:
         raise BadName("Use letters, digits and _ . @ + - only, beginning with a letter, a digit or _.")
     if name.lower() in RESERVED_NAMES:
         raise BadName(f"{name!r} is what the program calls itself.")
+
+
+def check_address(address: str) -> str:
+    """The address without blanks around it; empty means no mail. Only plain ASCII ones: each mail server takes those."""
+    plain = address.strip()
+    if plain and (not ADDRESS.fullmatch(plain) or len(plain) > 254):
+        raise BadAddress("One is somchai@example.org.")
+    return plain
 
 
 def check_password(name: str, password: str) -> None:

@@ -7,6 +7,7 @@ from dashboard import access, actions, tables, words
 from dashboard.account_widgets import PASSWORD_FIELDS, AccountWidgets
 from dashboard.connection import store
 from dashboard.signing_in import change_password
+from engine.documents import Language
 from engine.services import users
 from engine.users import BadPassword
 
@@ -31,11 +32,26 @@ def agent_words(agent: str) -> str:
     return next((name for name in known if name in agent), "other").replace("Edg", "Edge").replace("OPR", "Opera")
 
 
+def mail_form() -> None:
+    """Where documents go, and their language."""
+    languages = {"en": "English", "th": "ไทย"}
+    with tables.card("Documents by mail"), st.form("mail", border=False):
+        email = st.text_input("E-mail address", person.email, max_chars=254, placeholder="none: nothing is sent", key="email")
+        language = st.segmented_control("Language", list(languages), default=person.language, required=True,
+                                        format_func=languages.__getitem__, key="language")
+        sent = st.form_submit_button("Save address")
+    if sent and actions.act(lambda tx: users.set_mail(tx, email, Language(language), person), "mail",
+                            done="Documents go there from now on." if email.strip() else "Nothing is sent any more.").ok:
+        access.forget()
+        st.rerun()
+
+
 left, right = st.columns([1, 1.4])
 with left:
     with tables.card("About you"):
         tables.rows_of([("Name", person.name), ("Role", person.role.value), ("Usage and receipts of", person.payer),
                         ("Projects you lead", ", ".join(person.projects) or words.NOTHING)])
+    mail_form()
     st.session_state["authentication_status"] = True          # the widget asks; nothing else does
     AccountWidgets(change=change).reset_password(person.name, fields=PASSWORD_FIELDS, key="change_password",
                                                  clear_on_submit=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, confirm, explaining, exports, job_table, navigation, reads, refund_parts, tables, words
+from dashboard import actions, confirm, explaining, exports, handed_out, job_table, navigation, reads, refund_parts, tables, words
 from dashboard.access import require
 from dashboard.paying import paying, settled
 from dashboard.receipt_lines import lines, sums
@@ -30,7 +30,7 @@ def show(person: Person) -> None:
     receipt = page.receipt
     if tables.page_head(f"Receipt {receipt.number}", subtitle(page), None, lambda: more(person, receipt)) == "void":
         void(person, receipt)
-    standing(page)
+    standing(person, page)
     wide, narrow = st.columns([2.1, 1])
     cards = words.plain(", ".join(page.meters["rate_card"].unique().sort()))
     with wide, tables.card("Lines", f"tier {receipt.tier} · {cards}", key="lines_card"):
@@ -64,21 +64,24 @@ def more(person: Person, receipt: Receipt) -> str | None:
     return st.menu_button("More", list(options), format_func=options.__getitem__, icon=":material/more_horiz:", key="more")
 
 
-def standing(page: reads.ReceiptPage) -> None:
-    """Its state as a badge and the due date in words."""
+def standing(person: Person, page: reads.ReceiptPage) -> None:
+    """Its state as a badge and the due date in words; at the right, the receipt on paper."""
     receipt = page.receipt
-    with st.container(horizontal=True, vertical_alignment="center"):
-        tables.state_badge(reads.receipt_state(receipt, page.now))
-        said = {ReceiptStatus.PENDING: words.due(receipt.due_at, page.now),
-                ReceiptStatus.PAID: f"paid {words.moment(receipt.paid_at)}"}
-        st.markdown(tables.small(said.get(receipt.status, "nothing is owed")), width="content")
-        refund_parts.marks(receipt.id)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            tables.state_badge(reads.receipt_state(receipt, page.now))
+            said = {ReceiptStatus.PENDING: words.due(receipt.due_at, page.now),
+                    ReceiptStatus.PAID: f"paid {words.moment(receipt.paid_at)}"}
+            st.markdown(tables.small(said.get(receipt.status, "nothing is owed")), width="content")
+            refund_parts.marks(receipt.id)
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            handed_out.receipt_downloads(person, receipt)
 
 
 def document(page: reads.ReceiptPage) -> None:
     """Lines, sums and history."""
     receipt = page.receipt
-    tables.table([line.cells() for line in lines(page)], {
+    tables.table(lines(page), {
         "what": tables.text_column("What", 196), "quantity": tables.number_column("Quantity", 84, 2),
         "unit": tables.text_column("Unit", 62), "price": tables.money_column(f"{receipt.currency} per unit", 96),
         "amount": tables.money_column(receipt.currency, 92)},

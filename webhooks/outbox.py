@@ -20,7 +20,7 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
 from engine.ports import PaymentProvider
-from webhooks import reconciler, refunds
+from webhooks import document_jobs, reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -34,6 +34,8 @@ DRAIN_SECONDS = 5.0
 HANDLERS: dict[str, Handler] = {
     "refund.submit": refunds.submit,
     "reconcile.day": reconciler.reconcile_day,
+    "document.issue": document_jobs.issue,
+    "mail.send": document_jobs.send,
 }
 
 

@@ -70,7 +70,7 @@ INVARIANTS = (
     Invariant("a receipt's total is its lines, tax and rounding", """
         select 'receipt ' || r.number from receipt r join receipt_line l on l.receipt_id = r.id group by r.id
         having r.subtotal_micro <> sum(l.cost_micro) or r.lines <> count(*)
-            or r.total_micro <> r.subtotal_micro + r.tax_micro + r.rounding_micro"""),
+            or r.total_micro <> r.subtotal_micro + r.rounding_micro + case when r.tax_included then 0 else r.tax_micro end"""),
     Invariant("a receipt has lines", """
         select 'receipt ' || number from receipt r where not exists (select 1 from receipt_line l where l.receipt_id = r.id)"""),
     Invariant("a receipt's total stands in the ledger", """
@@ -151,9 +151,20 @@ INVARIANTS = (
            or (e.from_status is null and e.to_status <> 'pending')
            or (e.from_status is not null and (e.from_status, e.to_status) not in
                (('pending', 'paid'), ('pending', 'void'), ('paid', 'refunded'), ('refunded', 'paid'), ('paid', 'pending')))"""),
-    Invariant("receipt numbers have no gap", """
-        select s.series || '-' || s.year from document_series s left join receipt r on r.series = s.series and r.year = s.year
-        group by s.series, s.year, s.last having count(r.id) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
+    Invariant("numbers of receipts and documents have no gap", """
+        select s.series || '-' || s.year from document_series s left join (
+          select series, year, sequence from receipt union select series, year, sequence from document) r
+          on r.series = s.series and r.year = s.year
+        group by s.series, s.year, s.last having count(r.sequence) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
+    Invariant("a document says the total of what it is about", """
+        select 'document ' || d.number from document d
+        left join receipt r on d.kind = 'receipt' and d.subject = r.id
+        left join payment p on d.kind = 'payment_receipt' and d.subject = p.id
+        left join refund f on d.kind = 'credit_note' and d.subject = f.id
+        where (d.kind = 'receipt' and (d.number, d.total_micro, d.currency, d.payer) is distinct from
+               (r.number, r.total_micro, r.currency, r.payer))
+           or (d.kind = 'payment_receipt' and (d.total_micro, d.currency) is distinct from (p.received_micro, p.currency))
+           or (d.kind = 'credit_note' and (d.total_micro, d.currency) is distinct from (f.amount_micro, f.currency))"""),
     Invariant("charges are the sum of their meters", """
         select run_key from usage_record
         where cost_micro <> cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro or cost_micro < 0"""),

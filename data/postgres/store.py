@@ -20,6 +20,7 @@ from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.commitments import CommitmentShelf
+from data.postgres.shelves.documents import DocumentShelf, MailShelf
 from data.postgres.shelves.explain_reads import ExplainReadsShelf
 from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.inbox import InboxShelf
@@ -193,6 +194,16 @@ class PostgresTransaction:
     def explain_reads(self) -> ExplainReadsShelf:
         """What an explanation is made of."""
         return ExplainReadsShelf(self.connection)
+
+    @cached_property
+    def documents(self) -> DocumentShelf:
+        """What was handed out."""
+        return DocumentShelf(self.connection)
+
+    @cached_property
+    def mail(self) -> MailShelf:
+        """What was handed to a mail server."""
+        return MailShelf(self.connection)
 
     @cached_property
     def users(self) -> UserShelf:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.documents import DocumentKind, issue_job
 from engine.errors import IllegalMove, NotFound
 from engine.ids import new_id, payment_reference
 from engine.ledger import Kind, LedgerName, arrival_postings, unapplied_postings
@@ -187,6 +188,7 @@ def _use(tx: Transaction, event: ProviderEvent, known: Known, receipt: Receipt |
                    purpose=known.payment.purpose, receipt_id=known.payment.receipt_id, wallet=known.payment.wallet,
                    amount_micro=known.payment.amount_micro)
     tx.payments.take(paid)
+    tx.outbox.add(*issue_job(DocumentKind.PAYMENT_RECEIPT, paid.id))
     _tell_money(tx, paid, event, decision)
     source = LedgerName(Kind.UNAPPLIED if kept else Kind.CLEARING, event.provider, event.currency)
     postings = arrival_postings(source, receipt.payer if receipt else "", paid.settled_micro, paid.wallet, paid.credited_micro)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from engine.documents import DocumentKind, issue_job
 from engine.errors import IllegalMove, NotFound
 from engine.ids import new_id
 from engine.ledger import Posting, payment_postings, receipt_postings, reversed_postings
@@ -41,6 +42,7 @@ def create_receipt(tx: Transaction, payer: str, before: datetime, by: Person) ->
     _post(tx, receipt, made)
     tx.audit.record("receipt.created", f"receipt:{receipt.id}", number=receipt.number, payer=payer, lines=receipt.lines,
                     total_micro=receipt.total_micro, currency=receipt.currency)
+    tx.outbox.add(*issue_job(DocumentKind.RECEIPT, receipt.id))
     if receipt.total_micro == 0:
         return _move(tx, receipt, ReceiptStatus.PAID, by.name, "nothing to pay")
     return receipt
@@ -53,7 +55,7 @@ def payers_to_bill(tx: Transaction, before: datetime) -> list[str]:
 
 def _drafted(tx: Transaction, payer: str, before: datetime, lock: bool = False) -> Draft:
     runs = tx.receipts.open_runs(payer, before, lock=lock)
-    return draft(runs, tx.settings.tax_ppm, open_months(tx, before, payer))
+    return draft(runs, tx.settings.tax_ppm, open_months(tx, before, payer), tx.settings.tax_included)
 
 
 def _issue(tx: Transaction, payer: str, before: datetime, made: Draft, by: Person) -> Receipt:
@@ -64,13 +66,14 @@ def _issue(tx: Transaction, payer: str, before: datetime, made: Draft, by: Perso
         payer=payer, tier=made.tier, currency=made.currency, status=ReceiptStatus.PENDING, ended_before=before,
         lines=len(made.lines), subtotal_micro=made.subtotal_micro, tax_name=settings.tax_name if settings.tax_ppm else "",
         tax_ppm=settings.tax_ppm, tax_micro=made.tax_micro, rounding_micro=made.rounding_micro, total_micro=made.total_micro,
-        issued_at=tx.now, issued_by=by.name, due_at=tx.now + timedelta(days=settings.receipt_due_days), paid_at=None)
+        issued_at=tx.now, issued_by=by.name, due_at=tx.now + timedelta(days=settings.receipt_due_days), paid_at=None,
+        tax_included=made.tax_included)
     tx.receipts.add(receipt, settings.receipt_series, year, sequence, made.lines)
     return receipt
 
 
 def _post(tx: Transaction, receipt: Receipt, made: Draft) -> None:
-    postings = receipt_postings(receipt.payer, receipt.currency, made.income_micro, made.tax_micro,
+    postings = receipt_postings(receipt.payer, receipt.currency, made.net_income_micro, made.tax_micro,
                                 made.line_rounding_micro + made.rounding_micro)
     tx.ledger.post(f"receipt:{receipt.id}", f"Receipt {receipt.number}", postings)
 
@@ -106,6 +109,9 @@ def mark_paid(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:
     check_move(receipt.number, receipt.status, ReceiptStatus.PAID)
     _need_reason(reason)
     payment = tx.payments.add_manual(receipt, by.name, tx.now)
+    made = tx.payments.find(payment)
+    assert made is not None
+    tx.outbox.add(*issue_job(DocumentKind.PAYMENT_RECEIPT, made.id))
     return settle(tx, receipt, f"pay:manual:{payment}",
                   payment_postings("manual", receipt.payer, receipt.currency, receipt.total_micro), by.name, reason)
 

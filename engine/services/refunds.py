@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.disputes import DisputeStatus
+from engine.documents import DocumentKind, issue_job
 from engine.errors import IllegalMove, NotFound
 from engine.ids import new_id
 from engine.ledger import Kind, LedgerName, Posting, balanced, reversed_postings
@@ -133,6 +134,7 @@ def _finish(tx: Transaction, refund: Refund, payment: Payment, receipt: Receipt 
     moved = tx.refunds.move(refund, to, provider_ref, why, tx.now)
     if to is RefundStatus.SUCCEEDED:
         tx.ledger.post(f"refund-done:{refund.id}", f"Refund of {payment.reference} arrived", done_postings(refund, payment.wallet))
+        tx.outbox.add(*issue_job(DocumentKind.CREDIT_NOTE, refund.id))
     elif to is RefundStatus.FAILED:
         undone = [posting for part in ("refund", "refund-done") for posting in tx.ledger.postings(f"{part}:{refund.id}")]
         tx.ledger.post(f"refund-failed:{refund.id}", f"Refund of {payment.reference} failed", balanced(reversed_postings(undone)))

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.documents import Language
 from engine.errors import DomainError, NotFound
 from engine.policy import allow
 from engine.ports import Transaction
-from engine.users import NAME, Action, Door, Person, Role, Throttle, UserExists, check_name
+from engine.users import NAME, Action, Door, Person, Role, Throttle, UserExists, check_address, check_name
 
 TICKET_SECONDS = 30
 
@@ -102,6 +103,14 @@ def disable(tx: Transaction, name: str, by: Person) -> int:
     ended = tx.sessions.revoke_all(person.id)
     tx.audit.record("user.disable", f"user:{name}", sessions_ended=ended)
     return ended
+
+
+def set_mail(tx: Transaction, email: str, language: Language, by: Person) -> Person:
+    """Where `by`'s documents are sent (empty: nowhere), and what they are written in."""
+    address = check_address(email)
+    tx.users.set_mail(by.id, address, language)
+    tx.audit.record("user.mail_set", f"user:{by.name}", mailed=bool(address), language=str(language))
+    return replace(by, email=address, language=str(language))
 
 
 def set_password(tx: Transaction, name: str, password_hash: str, by: Person, keep: bytes = b"") -> int:

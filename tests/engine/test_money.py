@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import MoneyError
-from engine.money import Money, amount_text, exact_text, from_minor, parse_micro, round_to_minor, share_to_minor, to_minor
+from engine.money import (
+    Money,
+    amount_text,
+    contained_to_minor,
+    exact_text,
+    from_minor,
+    parse_micro,
+    round_to_minor,
+    share_to_minor,
+    shared_out,
+    to_minor,
+)
 
 AMOUNTS = st.integers(-(10**15), 10**15)
 
@@ -68,3 +79,34 @@ def test_exact_text_reads_back(micro: int) -> None:
 def test_what_is_no_amount_is_refused(wrong: str) -> None:
     with pytest.raises(MoneyError, match="is not an amount"):
         parse_micro(wrong)
+
+
+def test_tax_that_an_amount_contains() -> None:
+    assert contained_to_minor(107_000_000, 70_000, "THB") == 7_000_000
+    assert contained_to_minor(60_600_000, 70_000, "THB") == 3_960_000         # 3.964485…
+    assert contained_to_minor(-107_000_000, 70_000, "THB") == -7_000_000
+    assert contained_to_minor(60_600_000, 0, "THB") == 0
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**6))
+def test_what_is_contained_is_the_share_of_the_rest(minor: int, ppm: int) -> None:
+    """Net and tax are the amount again, and the tax is that of the net to half a minor unit."""
+    micro = minor * 10_000
+    tax = contained_to_minor(micro, ppm, "THB")
+    assert 0 <= tax <= micro and abs((micro - tax) * ppm - tax * 10**6) <= 5_000 * (10**6 + ppm)
+
+
+@given(st.integers(-(10**12), 10**12), st.dictionaries(st.text(max_size=3), st.integers(-(10**9), 10**9), min_size=1, max_size=6))
+def test_what_is_shared_out_is_all_there(micro: int, weights: dict[str, int]) -> None:
+    if not sum(weights.values()):
+        with pytest.raises(MoneyError):
+            shared_out(micro, weights)
+        return
+    parts = shared_out(micro, weights)
+    assert sum(parts.values()) == micro and parts.keys() == weights.keys()
+    assert all(abs(parts[name] * sum(weights.values()) - micro * weights[name]) < abs(sum(weights.values())) for name in weights)
+
+
+def test_odd_units_go_to_the_largest_remainder_then_the_first_named() -> None:
+    assert shared_out(10, {"a": 1, "b": 1, "c": 1}) == {"a": 4, "b": 3, "c": 3}
+    assert shared_out(10, {"a": 1, "b": 5}) == {"a": 2, "b": 8}

@@ -1,4 +1,4 @@
-"""Money in, money out: the outbox, refunds, disputes, reconciliation.
+"""Money in, money out: the outbox, documents, refunds, disputes, reconciliation.
 
 Revision ID: 0002
 """
@@ -10,7 +10,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-TOPICS = ("outbox", "payments", "wallets", "refunds", "reconciliation")
+TOPICS = ("outbox", "payments", "wallets", "refunds", "reconciliation", "documents")
 
 
 def upgrade() -> None:

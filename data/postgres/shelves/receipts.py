@@ -77,9 +77,10 @@ class ReceiptShelf(Shelf):
         """Write a receipt with its lines and mark its runs billed."""
         self.execute(
             "insert into receipt (id, series, year, sequence, number, payer, tier, currency, status, ended_before, lines,"
-            " subtotal_micro, tax_name, tax_ppm, tax_micro, rounding_micro, total_micro, issued_at, issued_by, due_at)"
+            " subtotal_micro, tax_name, tax_ppm, tax_micro, rounding_micro, total_micro, issued_at, issued_by, due_at, tax_included)"
             " values (:id, :series, :year, :sequence, :number, :payer, :tier, :currency, 'pending', :ended_before, :lines,"
-            " :subtotal_micro, :tax_name, :tax_ppm, :tax_micro, :rounding_micro, :total_micro, :issued_at, :issued_by, :due_at)",
+            " :subtotal_micro, :tax_name, :tax_ppm, :tax_micro, :rounding_micro, :total_micro, :issued_at, :issued_by, :due_at,"
+            " :tax_included)",
             series=series, year=year, sequence=sequence,
             **{name: getattr(receipt, name) for name in Receipt.__slots__ if name not in ("status", "paid_at")})
         runs, months = lines.filter(pl.col("month").is_null()), lines.filter(pl.col("month").is_not_null())

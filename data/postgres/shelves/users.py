@@ -12,16 +12,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
+from engine.documents import Language
 from engine.users import Person, Role, SessionRow
 
-_PERSON = """select u.id, u.name, u.role, u.payer, u.disabled_at,
+_PERSON = """select u.id, u.name, u.role, u.payer, u.disabled_at, u.email, u.language,
     array(select l.project from project_lead l where l.user_id = u.id order by 1) as projects"""
 
 
 def _person(row: sa.Row[Any] | None) -> Person | None:
     if row is None:
         return None
-    return Person(row.id, row.name, Role(row.role), row.payer, tuple(row.projects), row.disabled_at is not None)
+    return Person(row.id, row.name, Role(row.role), row.payer, tuple(row.projects), row.disabled_at is not None, row.email,
+                  row.language)
 
 
 class UserShelf(Shelf):
@@ -46,6 +48,11 @@ class UserShelf(Shelf):
         """Insert a person; False when the name is taken."""
         return self.execute("insert into app_user (name, role, payer, password_hash) values (:name, :role, :payer, :hash)"
                             " on conflict (name) do nothing", name=name, role=role.value, payer=payer, hash=password_hash) == 1
+
+    def set_mail(self, user_id: int, email: str, language: Language) -> None:
+        """Where documents are sent, and what they are written in."""
+        self.execute("update app_user set email = :email, language = :language where id = :id", id=user_id, email=email,
+                     language=str(language))
 
     def lead(self, user_id: int, project: str) -> None:
         """Let a person see what a project used."""
