@@ -134,7 +134,8 @@ def till() -> Till:
 def desk(books: Books, till: Till, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:    # noqa: F811
     """The books, the provider, and an outbox worker that works when it is told to."""
     monkeypatch.setattr(asking, "SETTLE_SECONDS", 0.0)
-    worker = OutboxWorker(books.store, {"dummy": till}, Metrics(["dummy"], lambda: figures(books.store)), HANDLERS)  # type: ignore[dict-item]
+    worker = OutboxWorker(books.store, {"dummy": till}, Metrics(["dummy"], lambda: figures(books.store)),
+                          {"refund.submit": HANDLERS["refund.submit"]})
     yield Desk(books, till, worker)
 
 
