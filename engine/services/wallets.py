@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from engine.documents import DocumentKind, issue_job
 from engine.errors import IllegalMove, NotAllowed, NotFound
 from engine.ledger import Kind, LedgerName, arrival_postings
 from engine.money import Money
@@ -117,6 +118,7 @@ def pay_from_wallet(tx: Transaction, name: str, owner: str, by: Person) -> Recei
     check_can_pay(tx.wallets.get(owner, receipt.currency), price)
     payment = _paid(tx, receipt, owner, by)
     tx.payments.add(payment)
+    tx.outbox.add(*issue_job(DocumentKind.PAYMENT_RECEIPT, payment.id))
     return settle(tx, receipt, f"pay:{FROM_WALLET}:{payment.reference}", postings, by.name, f"from the wallet of {owner}")
 
 
@@ -142,6 +144,7 @@ def assign_unapplied(tx: Transaction, reference: str, owner: str, reason: str, b
     note = f"{payment.note}; assigned to {owner} by {by.name}: {check_reason(reason)}"
     given = replace(payment, status=PaymentStatus.CREDITED, wallet=owner, settled_at=tx.now, note=note)
     tx.payments.take(given)
+    tx.outbox.add(*issue_job(DocumentKind.PAYMENT_RECEIPT, given.id))
     tx.ledger.post(f"assign:{given.provider}:{reference}", f"Found to be of {owner}: {reason.strip()}",
                    arrival_postings(LedgerName(Kind.UNAPPLIED, given.provider, given.currency), "", 0, owner, given.received_micro))
     tx.audit.record("payment.assigned", f"payment:{reference}", wallet=owner, amount_micro=given.received_micro,
