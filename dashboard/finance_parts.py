@@ -23,7 +23,8 @@ from dashboard.reads_finance import Overview, compare_copy, start_of
 from dashboard.words import count, moment, money, plain
 
 DIMENSIONS = ("account", "partition", "tier", "payer")
-PROVIDERS = {"manual": "Entered by hand", "dummy": "Dummy provider"}
+PROVIDERS = {"manual": "Entered by hand", "wallet": "Wallet", "stripe": "Stripe", "paystack": "Paystack", "omise": "Omise",
+             "dummy": "Dummy provider"}
 AGE_COLOURS = {"light": ("#7B8AA1", "#B38600", "#D9740C", "#CF5310", "#B3261E"),
                "dark": ("#8796AB", "#EACA4E", "#F2A03D", "#E8743B", "#F2787A")}
 
