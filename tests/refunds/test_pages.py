@@ -28,7 +28,8 @@ def busy(desk: Desk) -> None:
     desk.hear(desk.word(EventKind.REFUND_SUCCEEDED, payment, 500, "re_there"))
     desk.hear(desk.word(EventKind.DISPUTE_OPENED, payment, 2000, "dp_1", why="fraudulent"))
     desk.store.run(lambda tx: tx.outbox.execute(
-        "update outbox set state = 'working', leased_until = now(); update outbox set state = 'dead', leased_until = null, outcome = 'no'"))
+        "update outbox set state = 'working', leased_until = now() where kind = 'refund.submit';"
+        "update outbox set state = 'dead', leased_until = null, outcome = 'no' where kind = 'refund.submit'"))
     reconcile(desk.store, Books(lines=[charge(payment, 6000)]), today(desk), "worker")  # type: ignore[arg-type]
 
 
