@@ -9,12 +9,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import polars as pl
+
 from engine.errors import BatchRefused
 
 # What we read, each under sacct's own name. JSON sources make the same columns.
 READ = ("JobIDRaw", "JobID", "SLUID", "JobName", "User", "Account", "Partition", "QOS", "Cluster", "State", "Submit",
         "Start", "End", "Elapsed", "ElapsedRaw", "TotalCPU", "AllocTRES", "AveRSS", "NodeList",
         "AllocCPUS", "NCPUS", "NNodes", "ReqMem", "ReqTRES", "AllocGRES", "ReqGRES")
+
+# Of these only that is needed which the others do not say: of steps their memory, without AllocTRES what was there.
+SELDOM = frozenset({"AveRSS", "AllocCPUS", "NCPUS", "NNodes", "ReqMem", "ReqTRES", "AllocGRES", "ReqGRES"})
 
 # Each needs one of these; the first is the one to ask sacct for.
 NEEDED = (("JobIDRaw", "JobID"), ("User",), ("Account",), ("State",), ("Submit",), ("Start",), ("End",),
@@ -105,3 +110,11 @@ def header(line: str, where: str, cluster: str = "") -> Header:
 def _column(name: str) -> Column:
     typed = _TYPED.get(name.lower())
     return Column(_READ_AS.get(name.lower(), name), re.compile(typed) if typed is not None else None)
+
+
+def says_all(raw: pl.DataFrame) -> bool:
+    """Whether these rows need none of SELDOM: there is no step among them, and AllocTRES tells the CPUs of each."""
+    ids = "JobIDRaw" if "JobIDRaw" in raw.columns and not raw["JobIDRaw"].null_count() else "JobID"
+    if ids not in raw.columns or raw["AllocTRES"].null_count() or raw[ids].str.contains(".", literal=True).any():
+        return False
+    return bool(raw["AllocTRES"].unique().str.contains("cpu=", literal=True).all())

@@ -8,19 +8,21 @@ hold, and only when every possible reading agrees on all that decides money. Kno
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from engine.errors import BatchRefused
-from engine.slurm_columns import Header
+from engine.slurm_columns import SELDOM, Header, says_all
 from engine.usage import Rejection
 
 MOST_LINES = 2000                 # a row is not looked for beyond this many lines
 MOST_PIECES = 50_000
 KEPT_TEXT = 2000                  # characters of a rejected line that are kept
 LONGEST = 256 << 20               # bytes without a whole row
+AT_ONCE = 1 << 18                 # bytes
 MISFIT = "its columns do not fit the header"
 Mask = NDArray[np.bool_]
 
@@ -41,9 +43,11 @@ class TextReader:
     texts: dict[int, str] = field(default_factory=dict)       # of rows that span lines, for later rejections
     notes: list[str] = field(default_factory=list)
     joined: int = 0
-    _carry: bytes = b""
+    _carry: bytes | bytearray = b""
+    _needs_all: bool = False
+    _buffer: BytesIO = field(default_factory=BytesIO)         # one for all blocks: fresh memory costs more than reading into it
 
-    def take(self, block: bytes) -> pl.DataFrame:
+    def take(self, block: bytes | bytearray) -> pl.DataFrame:
         """The rows of `block` that are surely complete; the rest waits for the next block."""
         cut = self._cut(block)
         if len(self._carry) + len(block) - cut > LONGEST:
@@ -65,10 +69,13 @@ class TextReader:
         return self.header.separator.join(f"c{i}" for i in range(len(self.header.columns))).encode() + b"\n"
 
     def _headed(self, data: bytes | memoryview) -> bytes:
-        """What waited and `data` behind a first line, copied once."""
-        return b"".join([self._head(), self._carry, data])
+        """What waited and `data` behind a first line, copied once. Valid until the next call."""
+        self._buffer.seek(0)
+        self._buffer.writelines([self._head(), self._carry, data])
+        self._buffer.truncate()
+        return self._buffer.getvalue()
 
-    def _cut(self, data: bytes) -> int:
+    def _cut(self, data: bytes | bytearray) -> int:
         """Where the last line begins that has the right count; what follows it may belong to it."""
         end = data.rfind(b"\n") + 1
         wanted, separator = len(self.header.columns) - 1, self.header.separator.encode()
@@ -85,8 +92,8 @@ class TextReader:
             headed = headed.replace(b"\r\n", b"\n")
         head = len(self._head())
         buffer = np.frombuffer(headed, dtype=np.uint8)[head:]
-        lines = int(np.count_nonzero(buffer == 10))
-        separators = int(np.count_nonzero(buffer == ord(self.header.separator)))
+        lines = _occurrences(buffer, ord("\n"))
+        separators = _occurrences(buffer, ord(self.header.separator))
         first, self.next_line = self.next_line, self.next_line + lines
         if separators == lines * (len(self.header.columns) - 1):
             frame = self._read(headed)
@@ -108,15 +115,27 @@ class TextReader:
             raise BatchRefused(f"{self.where}, line {line}, holds {what}, which is no text (UTF-8).")
 
     def _read(self, headed: bytes) -> pl.DataFrame | None:
-        """The read columns of lines that all have the header's count; None when polars finds that they have not."""
-        wanted = [i for i, column in enumerate(self.header.columns) if column.is_read]
-        last = len(self.header.columns) - 1          # polars counts the fields only as far as it must read
+        """The read columns of lines that all have the header's count; None when polars finds that they have not.
+
+        Those that are seldom needed are left out as long as no row of the file has needed them.
+        """
+        if not self._needs_all:
+            frame = self._columns(headed, seldom=False)
+            if frame is None or says_all(frame):
+                return frame
+            self._needs_all = True
+        return self._columns(headed, seldom=True)
+
+    def _columns(self, headed: bytes, seldom: bool) -> pl.DataFrame | None:
+        columns = self.header.columns
+        wanted = [i for i, column in enumerate(columns) if column.is_read and (seldom or column.name not in SELDOM)]
+        last = len(columns) - 1                      # polars counts the fields only as far as it must read
         try:
             frame = pl.read_csv(headed, separator=self.header.separator, quote_char=None, infer_schema=False,
                                 columns=sorted({*wanted, last}), truncate_ragged_lines=False)
         except pl.exceptions.ComputeError:
             return None
-        return frame.select(pl.col(f"c{i}").alias(self.header.columns[i].name) for i in wanted)
+        return frame.select(pl.col(f"c{i}").alias(columns[i].name) for i in wanted)
 
     def _sorted_out(self, data: bytes, buffer: NDArray[np.uint8], first: int, last: bool) -> pl.DataFrame:
         """Good lines by polars, odd ones one by one, in the order of their lines."""
@@ -133,10 +152,16 @@ class TextReader:
         good_lines = np.flatnonzero(good)
         parts = [pieces]
         if len(good_lines):
-            frame = self._read(b"".join([self._head(), *(data[a:b] for a, b in _runs(starts, ends, good))]))
+            frame = self._columns(b"".join([self._head(), *(data[a:b] for a, b in _runs(starts, ends, good))]), seldom=True)
             assert frame is not None
             parts.append(frame.insert_column(0, pl.Series("line", good_lines + first, dtype=pl.Int64)))
         return pl.concat(parts).sort("line")
+
+
+def _occurrences(letters: NDArray[np.uint8], letter: int) -> int:
+    """How often it stands there, counted in parts that the processor has at hand."""
+    parts = (letters[at:at + AT_ONCE] for at in range(0, len(letters), AT_ONCE))
+    return sum(int(np.count_nonzero(part == letter)) for part in parts)
 
 
 def _runs(starts: NDArray[np.int64], ends: NDArray[np.int64], good: Mask) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ MOST_REJECTIONS = 10_000
 Texts = Callable[[list[int]], dict[int, str]]
 
 _JOB = {
-    "line": pl.Int64(), "key": pl.String(), "sluid": pl.String(), "job_id_raw": pl.Int64(), "job_id": pl.String(),
+    "line": pl.Int64(), "sluid": pl.String(), "job_id_raw": pl.Int64(), "job_id": pl.String(),
     "job_name": pl.String(), "user_name": pl.String(), "account_name": pl.String(), "partition_name": pl.String(),
     "qos": pl.String(), "cluster": pl.String(), "node_list": pl.String(), "state": pl.String(), "submit_at": pl.Int64(),
     "start_at": pl.Int64(), "end_at": pl.Int64(), "elapsed_seconds": pl.Int64(), "alloc_tres": pl.String(),
@@ -90,14 +90,15 @@ class UsageBuilder:
         else:
             jobs = jobs.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in _SUMS.items())
         jobs = self._good(jobs)
-        self._hidden += jobs.select(_no_cpu_seen().sum()).item()
+        if (jobs["cpu_ms"] == 0).any():
+            self._hidden += jobs.select(_no_cpu_seen().sum()).item()
         return _usage(jobs)
 
     def _typed(self, raw: pl.DataFrame) -> pl.DataFrame:
         raw = _with_old_columns(raw)
         jobs = _jobs(raw, self.cluster)
-        doubtful = raw.filter(jobs["bad"])
-        if len(doubtful):
+        if jobs["bad"].any():
+            doubtful = raw.filter(jobs["bad"])
             self._set_aside((row["line"], _job_reason(row, self.cluster)) for row in doubtful.iter_rows(named=True))
         return jobs
 
@@ -117,7 +118,8 @@ class UsageBuilder:
     def _with_steps(self, jobs: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
         """Jobs with the sums of their steps (_SUMS; null without steps); steps without a job are set aside."""
         broken = pl.DataFrame(self._broken, schema={"run": pl.Int64(), "key": pl.String()}, orient="row")
-        known = jobs.select(pl.col("line").alias("run"), "key", "group")
+        key = pl.coalesce("sluid", pl.col("job_id_raw").cast(pl.String))
+        known = jobs.select(pl.col("line").alias("run"), "group", key=key)
         runs = pl.concat([known, broken], how="diagonal").sort("run")
         owned = steps.sort("line").join_asof(runs, left_on="line", right_on="run", by="key", strategy="backward", suffix="_job",
                                              check_sortedness=False)
@@ -162,9 +164,11 @@ def _whole_rows(raw: pl.DataFrame) -> pl.DataFrame:
 
 def _with_old_columns(raw: pl.DataFrame) -> pl.DataFrame:
     """Where AllocTRES is empty though the job ran: the same made of the older columns, when they tell all of it."""
-    ran = ~pl.col("_elapsed").is_in(["", "0", "00:00:00", "00:00.000"])
-    raw = raw.with_columns(_elapsed=pl.when(pl.col("ElapsedRaw") != "").then("ElapsedRaw").otherwise("Elapsed"))
-    old = raw.filter((pl.col("AllocTRES") == "") & ran)
+    empty = raw["AllocTRES"] == ""
+    if not empty.any():
+        return raw
+    elapsed = pl.when(pl.col("ElapsedRaw") != "").then("ElapsedRaw").otherwise("Elapsed")
+    old = raw.filter(empty & ~raw.select(elapsed.is_in(["", "0", "00:00:00", "00:00.000"])).to_series())
     if old.is_empty():
         return raw
     fields = ("AllocCPUS", "NCPUS", "NNodes", "ReqMem", "ReqTRES", "AllocGRES", "ReqGRES")
@@ -189,6 +193,8 @@ def _made_tres(alloc_cpus: str, ncpus: str, nnodes: str, req_mem: str, req_tres:
 
 def _elapsed_column(raw: pl.DataFrame) -> pl.Series:
     """Seconds: ElapsedRaw where it is given, else Elapsed with its fraction cut."""
+    if (raw["ElapsedRaw"] == "").all():
+        return values.duration_column(raw["Elapsed"]) // 1000
     seconds = values.whole_column(raw["ElapsedRaw"])
     if seconds.null_count() == 0:
         return seconds
@@ -198,8 +204,8 @@ def _elapsed_column(raw: pl.DataFrame) -> pl.Series:
 
 def _jobs(raw: pl.DataFrame, cluster: str) -> pl.DataFrame:
     """Typed job rows; `bad` where something cannot be read (then `_job_reason` says what)."""
-    tres = values.tres_column(raw["AllocTRES"].replace("", None))
-    if tres.filter(pl.col("cpus").is_null() & pl.col("text").is_not_null()).height:        # GPUs alone are named
+    tres = values.tres_column(raw["AllocTRES"])
+    if tres["cpus"].null_count() > tres["text"].null_count():                               # GPUs alone are named
         counted = values.whole_column(raw["AllocCPUS"]).fill_null(values.whole_column(raw["NCPUS"]))
         tres = tres.with_columns(pl.col("cpus").fill_null(counted))
     typed = raw.select(
@@ -214,14 +220,28 @@ def _jobs(raw: pl.DataFrame, cluster: str) -> pl.DataFrame:
         cpu_ms=values.duration_column(raw["TotalCPU"]),
     )
     return typed.with_columns(
-        key=pl.coalesce("sluid", pl.col("job_id_raw").cast(pl.String)),
-        bad=_unreadable("Start", "start_at") | _unreadable("End", "end_at") | _unreadable("TotalCPU", "cpu_ms")
-        | pl.any_horizontal(pl.col("job_id_raw", "state", "submit_at", "elapsed_seconds").is_null())
-        | pl.any_horizontal(pl.col("cluster", "user_name", "account_name") == "")
-        | pl.any_horizontal(pl.col("cluster", "user_name", "sluid").str.len_chars() > LONGEST_NAME).fill_null(False)
-        | ((pl.col("alloc_tres") == "") & ((pl.col("AllocTRES") != "") | (pl.col("elapsed_seconds") > 0)))
-        | (pl.col("state").is_in(_ENDED) & pl.col("end_at").is_null()),
+        bad=pl.lit(value=False) if _all_readable(typed) else _is_bad(),
     ).select(*_JOB)
+
+
+def _all_readable(typed: pl.DataFrame) -> bool:
+    """Whether nothing at all speaks against any row; where this is false, each row must be looked at."""
+    c, names = pl.col, ("cluster", "user_name", "account_name")
+    numbers = ("job_id_raw", "state", "submit_at", "start_at", "end_at", "elapsed_seconds", "cpu_ms")
+    lengths = typed.select(c(*names, "alloc_tres").str.len_bytes().min().name.prefix("least_"),
+                           c("cluster", "user_name", "sluid").str.len_bytes().max().name.prefix("most_")).row(0, named=True)
+    return (not any(typed[name].null_count() for name in numbers)
+            and all((lengths[f"least_{name}"] or 0) > 0 for name in (*names, "alloc_tres"))
+            and all((lengths[f"most_{name}"] or 0) <= LONGEST_NAME for name in ("cluster", "user_name", "sluid")))
+
+
+def _is_bad() -> pl.Expr:
+    return (_unreadable("Start", "start_at") | _unreadable("End", "end_at") | _unreadable("TotalCPU", "cpu_ms")
+            | pl.any_horizontal(pl.col("job_id_raw", "state", "submit_at", "elapsed_seconds").is_null())
+            | pl.any_horizontal(pl.col("cluster", "user_name", "account_name") == "")
+            | pl.any_horizontal(pl.col("cluster", "user_name", "sluid").str.len_chars() > LONGEST_NAME).fill_null(False)
+            | ((pl.col("alloc_tres") == "") & ((pl.col("AllocTRES") != "") | (pl.col("elapsed_seconds") > 0)))
+            | (pl.col("state").is_in(_ENDED) & pl.col("end_at").is_null()))
 
 
 LONGEST_NAME = 256              # letters of what names a run or a payer; job names may be as long as they like
@@ -265,24 +285,47 @@ def _no_cpu_seen() -> pl.Expr:
 def _usage(jobs: pl.DataFrame) -> pl.DataFrame:
     """The frame of USAGE_SCHEMA."""
     c = pl.col
+    jobs = _spans(jobs)
+    own = pl.coalesce(c("sluid"), pl.concat_str("job_id_raw", "submit_at", separator="/"))
+    with_steps = jobs["steps"].null_count() < len(jobs)
+    made = (_of_steps if with_steps else _without_steps)()
+    return jobs.with_columns(**made, run_key=pl.concat_str("cluster", own, separator="/")).select(
+        c(name).cast(dtype) for name, dtype in USAGE_SCHEMA.items())
+
+
+def _spans(jobs: pl.DataFrame) -> pl.DataFrame:
+    """With start, end and elapsed time as they count; a resized run began before its row, but counts from there."""
+    c = pl.col
     ended = c("state").is_in(_ENDED)
-    pending = c("state") == "PENDING"
-    late = pl.max_horizontal(c("submit_at") - c("start_at"), pl.lit(0)).fill_null(0)     # resized: began before its row
-    jobs = jobs.with_columns(
-        elapsed_seconds=pl.max_horizontal(c("elapsed_seconds") - late, pl.lit(0)),
-        start_at=pl.when(~pending).then(c("start_at") + late), end_at=pl.when(ended).then("end_at"), ended=ended)
-    own = pl.coalesce(pl.col("sluid"), pl.format("{}/{}", "job_id_raw", "submit_at"))
-    return jobs.with_columns(run_key=pl.format("{}/{}", "cluster", own)).select(
-        *(name for name in ("run_key", "cluster", "job_id", "job_id_raw", "sluid", "job_name", "user_name", "account_name",
-                            "partition_name", "qos", "node_list", "state", "submit_at", "start_at", "end_at",
-                            "elapsed_seconds", "alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "ended")),
-        cpu_used_core_seconds=pl.coalesce("step_ms", "cpu_ms", 0) // 1000,
-        cpu_used_from=pl.when(c("step_ms").is_not_null()).then(pl.lit("steps TotalCPU")).otherwise(pl.lit("job TotalCPU")),
-        mem_used_mib_seconds=pl.coalesce(c("step_kib_s") // 1024, c("alloc_mem_mib") * c("elapsed_seconds")),
-        mem_used_from=pl.when(c("step_kib_s").is_not_null()).then(pl.lit("steps AveRSS × Elapsed")).otherwise(
-            pl.lit("AllocTRES mem × ElapsedRaw")),
-        detail=c("steps").is_not_null().cast(pl.Int16),
-    ).select(pl.col(name).cast(dtype) for name, dtype in USAGE_SCHEMA.items())
+    if jobs["start_at"].null_count() or (jobs["start_at"] < jobs["submit_at"]).any():
+        late = pl.max_horizontal(c("submit_at") - c("start_at"), pl.lit(0)).fill_null(0)
+        jobs = jobs.with_columns(elapsed_seconds=pl.max_horizontal(c("elapsed_seconds") - late, pl.lit(0)), start_at=c("start_at") + late)
+    jobs = jobs.with_columns(ended=ended)
+    if jobs["ended"].all():
+        return jobs
+    return jobs.with_columns(start_at=pl.when(c("state") != "PENDING").then("start_at"), end_at=pl.when("ended").then("end_at"))
+
+
+JOB_CPU, STEPS_CPU = pl.lit("job TotalCPU"), pl.lit("steps TotalCPU")
+SET_ASIDE, STEPS_RSS = pl.lit("AllocTRES mem × ElapsedRaw"), pl.lit("steps AveRSS × Elapsed")
+
+
+def _of_steps() -> dict[str, pl.Expr]:
+    """What was used as the steps say, where they do."""
+    c, alone = pl.col, _without_steps()
+    return {"cpu_used_core_seconds": pl.coalesce("step_ms", "cpu_ms", 0) // 1000,
+            "cpu_used_from": pl.when(c("step_ms").is_not_null()).then(STEPS_CPU).otherwise(JOB_CPU),
+            "mem_used_mib_seconds": pl.coalesce(c("step_kib_s") // 1024, alone["mem_used_mib_seconds"]),
+            "mem_used_from": pl.when(c("step_kib_s").is_not_null()).then(STEPS_RSS).otherwise(SET_ASIDE),
+            "detail": c("steps").is_not_null().cast(pl.Int16)}
+
+
+def _without_steps() -> dict[str, pl.Expr]:
+    """What was used as the job says, of jobs without steps."""
+    c = pl.col
+    return {"cpu_used_core_seconds": c("cpu_ms").fill_null(0) // 1000, "cpu_used_from": JOB_CPU,
+            "mem_used_mib_seconds": c("alloc_mem_mib") * c("elapsed_seconds"), "mem_used_from": SET_ASIDE,
+            "detail": pl.lit(0, pl.Int16)}
 
 
 def _count(n: int, noun: str) -> str:

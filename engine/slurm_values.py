@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import polars as pl
 
+from engine.fixed_texts import DURATIONS, INSTANTS, shaped
 from engine.usage import JobState
 
 # Words Slurm writes where there is no value yet.
@@ -157,29 +158,24 @@ def state_of_flags(words: list[str]) -> str:
 
 def whole_column(texts: pl.Series) -> pl.Series:
     """Int64; null where `whole` refuses."""
-    return _fast(texts, pl.when(_digits(pl.col("text"))).then(pl.col("text").cast(pl.Int64, strict=False)))
+    c = pl.col("text")
+    number = c.cast(pl.UInt64, strict=False)                # takes a plus sign, too
+    return _fast(texts, pl.when(~c.str.starts_with("+") & (number < 10**18)).then(number).cast(pl.Int64))
 
 
 def instant_column(texts: pl.Series) -> pl.Series:
     """Unix seconds, Int64; null where `instant` refuses."""
-    c = pl.col("text")
-    shaped = (c.str.len_bytes() == 19) & c.str.contains("^[0-9]{4}-[0-9]")      # so that each field has all its digits
-    iso = pl.when(shaped).then(c.str.strptime(pl.Datetime("ms"), "%Y-%m-%dT%H:%M:%S", strict=False, cache=False).dt.epoch("s"))
-    values = _fast(texts, iso)
+    values = shaped(texts, INSTANTS)
     if values.null_count() == 0:
         return values
+    c = pl.col("text")
     epoch = pl.when(_digits(c) & (c.str.len_bytes() < 12)).then(c.cast(pl.Int64, strict=False))
     return _leftovers(texts, values.fill_null(_fast(texts, epoch)), instant)
 
 
 def duration_column(texts: pl.Series) -> pl.Series:
     """Milliseconds, Int64; null where `duration_ms` refuses."""
-    c = pl.col("text")
-    whole = c.str.contains("^(?:[0-9]{1,6}-(?:[01][0-9]|2[0-3])|[0-9]{2}):[0-5][0-9]:[0-5][0-9]$")
-    hours, minutes, seconds = (c.str.slice(at, 2).cast(pl.Int64, strict=False) for at in (-8, -5, -2))
-    days = pl.when(c.str.len_bytes() > 8).then(c.str.head(-9)).cast(pl.Int64, strict=False).fill_null(0)
-    values = _fast(texts, pl.when(whole).then((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000))
-    return _leftovers(texts, values, duration_ms)
+    return _leftovers(texts, shaped(texts, DURATIONS) * 1000, duration_ms)
 
 
 def rss_column(texts: pl.Series) -> pl.Series:
@@ -189,17 +185,14 @@ def rss_column(texts: pl.Series) -> pl.Series:
 
 def tres_column(texts: pl.Series) -> pl.DataFrame:
     """Columns cpus, gpus, mem_mib (Int64) and text (String); all null where `tres` refuses. Each distinct text once."""
-    distinct = texts.drop_nulls().unique()
+    distinct, places = _distinct(texts)
     read = [_tres_or_none(text) for text in distinct]
-    known = pl.DataFrame({
-        "source": distinct,
+    return pl.DataFrame({
         "cpus": pl.Series([one and one.cpus for one in read], dtype=pl.Int64),
         "gpus": pl.Series([one and one.gpus for one in read], dtype=pl.Int64),
         "mem_mib": pl.Series([one and one.mem_mib for one in read], dtype=pl.Int64),
         "text": pl.Series([one and one.text for one in read], dtype=pl.String),
-    }, schema_overrides={"source": pl.String})
-    rows = texts.alias("source").to_frame()
-    return rows.join(known, on="source", how="left", maintain_order="left").select("cpus", "gpus", "mem_mib", "text")
+    }).select(pl.all().gather(places))
 
 
 @lru_cache(maxsize=1 << 15)
@@ -209,9 +202,14 @@ def _tres_or_none(text: str) -> Tres | None:
 
 def state_column(texts: pl.Series) -> pl.Series:
     """One word of JobState; null where `state` refuses."""
-    c = pl.col("text")
-    word = pl.when(c.str.starts_with("CANCELLED by ")).then(pl.lit("CANCELLED")).otherwise(c)       # by many people
-    return _each_distinct(_fast(texts, word), lambda text: str(state(text)), pl.String())
+    distinct, places = _distinct(texts)
+    return pl.Series(texts.name, [_or_none(state, text) for text in distinct], dtype=pl.String).gather(places)
+
+
+def _distinct(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Each text once, and for every row which of them it has; null where it has none."""
+    distinct = texts.drop_nulls().unique()
+    return distinct, texts.cast(pl.Enum(distinct)).to_physical()
 
 
 def _digits(c: pl.Expr) -> pl.Expr:

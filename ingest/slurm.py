@@ -93,8 +93,9 @@ def _usage(reader: TextReader, stream: IO[bytes], builder: UsageBuilder) -> Iter
 
 
 def _frames(reader: TextReader, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
-    while block := stream.read(BLOCK):
-        yield reader.take(block)
+    buffer = bytearray(BLOCK)
+    while count := stream.readinto(buffer):         # type: ignore[attr-defined]
+        yield reader.take(buffer if count == BLOCK else buffer[:count])
     yield reader.finish()
 
 

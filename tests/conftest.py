@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings as property_settings
 from playwright.sync_api import Browser, sync_playwright
 
 from data.postgres.schema import migrate
@@ -39,6 +40,8 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if name.startswith("COREHOURS_") and not name.startswith("COREHOURS_TEST_")]:
         del os.environ[name]
     os.environ.pop("DATABASE_URL", None)
+    property_settings.register_profile("unhurried", deadline=None)        # nothing is judged by the clock
+    property_settings.load_profile("unhurried")
     if "COREHOURS_TEST_HOME" not in os.environ:         # workers inherit it
         made_here.append(tempfile.mkdtemp(prefix="corehours-test-"))
         Path(made_here[0]).chmod(0o711)

@@ -152,6 +152,21 @@ def test_any_duration_comes_back(days: int, hours: int, minutes: int, seconds: i
     assert values.duration_column(pl.Series([text]))[0] == expected
 
 
+SHAPED = ("2026-02-28T23:59:59", "2024-02-29T00:00:00", "2099-12-31T23:59:59", "1999-12-31T23:59:59", "00:00:00", "99:59:59",
+          "1-00:00:00", "12-23:59:59", "999999-00:00:01", "01:02.500", "2-03", "1795232434")
+MISSHAPED = ("2026-02-29T00:00:00", "2026-01- 1T00:00:00", "2026-01-01T00:00:60", "2026-01-01T24:00:00", "2026-13-01T00:00:00",
+             "2026-00-10T00:00:00", "2026-01-01 00:00:00", "00:60:00", "00:00:60", "1-24:00:00", "-1:00:00", "1- 1:00:00", "+5", "é")
+
+
+def test_shapes_are_told_apart_in_one_column() -> None:
+    """Texts of every width beside each other, empty ones and nulls too, each as the plain function reads it."""
+    texts = [*SHAPED, None, *MISSHAPED, "", *SHAPED] * 700
+    for column, read in ((values.duration_column, values.duration_ms), (values.instant_column, values.instant),
+                         (values.whole_column, values.whole)):
+        expected = {text: None if text is None else _or_none(read, text) for text in texts}
+        assert column(pl.Series(texts)).to_list() == [expected[text] for text in texts]
+
+
 @given(mib=st.integers(0, 1 << 40))
 def test_any_memory_comes_back(mib: int) -> None:
     assert values.memory_mib(values.memory_text(mib)) == mib
