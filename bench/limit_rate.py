@@ -32,7 +32,7 @@ def main(path: Path, out: Path) -> str:
     with Measured() as measured:
         writer = None
         for group in row_groups(blocks(path)):
-            rows = group.to_arrow(compat_level=pl.CompatLevel.oldest())
+            rows = group.to_arrow(compat_level=pl.CompatLevel.newest())
             writer = writer or parquet_writer(out, rows.schema)
             writer.write_table(rows)
         assert writer is not None

@@ -20,7 +20,7 @@ from engine.months import counting
 from engine.ports import Progress
 from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
-from engine.services.usage import price
+from engine.rating import rate
 from engine.usage import Rejection
 from ingest.repeats import Repeats
 from ingest.slurm import Material, TextUsage
@@ -54,7 +54,7 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     reading, seen, costs, ready = TextUsage(material, progress), Repeats(), dict[str, int](), book_of(book)
     fresh = out.with_name(f"{out.name}.new")
     try:
-        _write(fresh, _counted((_priced(usage, tier, ready) for usage in reading), seen, costs))
+        _write(fresh, _counted(_priced(reading, tier, ready), seen, costs))
         if len(found := seen.found()):
             runs = "1 run stands" if len(found) == 1 else f"{len(found)} runs stand"
             raise BatchRefused(f"{material.where}: {runs} in it more than once; ingest it, that takes the last of each.")
@@ -67,9 +67,10 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     return Priced(reading.lines, seen.count, costs, reading.rejected, reading.notes)
 
 
-def _priced(usage: pl.DataFrame, tier: str, book: Book) -> pl.DataFrame:
-    payers = usage.select(payer=pl.col("user_name").unique()).with_columns(tier=pl.lit(tier))
-    return price(usage, payers, book)
+def _priced(usages: Iterable[pl.DataFrame], tier: str, book: Book) -> Iterator[pl.DataFrame]:
+    """Row groups of runs with their charge."""
+    for usage in row_groups(usages):
+        yield rate(usage.with_columns(payer="user_name", tier=pl.lit(tier)), book)
 
 
 def _counted(frames: Iterable[pl.DataFrame], seen: Repeats, costs: dict[str, int]) -> Iterator[pl.DataFrame]:
@@ -80,11 +81,11 @@ def _counted(frames: Iterable[pl.DataFrame], seen: Repeats, costs: dict[str, int
         yield frame
 
 
-def _write(path: Path, frames: Iterable[pl.DataFrame]) -> None:
+def _write(path: Path, groups: Iterable[pl.DataFrame]) -> None:
     writer: pq.ParquetWriter | None = None
     try:
-        for group in row_groups(frames):
-            rows = group.to_arrow(compat_level=pl.CompatLevel.oldest())
+        for group in groups:
+            rows = group.to_arrow(compat_level=pl.CompatLevel.newest())
             writer = writer or parquet_writer(path, rows.schema)
             writer.write_table(rows)
     finally:
@@ -93,9 +94,9 @@ def _write(path: Path, frames: Iterable[pl.DataFrame]) -> None:
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer of priced rows."""
+    """A writer of priced rows. It tells nobody how they lay in memory: text is text to every reader."""
     repeating = [name for name in REPEATING if name in schema.names]
-    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeating, write_statistics=SKIPPED_BY)
+    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeating, write_statistics=SKIPPED_BY, store_schema=False)
 
 
 def row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
