@@ -100,14 +100,15 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of ROW_GROUP rows each, but for the last one."""
+    """The same rows in frames of ROW_GROUP rows each, but for the last one; each row is copied once at most."""
     waiting: list[pl.DataFrame] = []
+    wanted = ROW_GROUP
     for frame in frames:
-        waiting.append(frame)
-        while (rows := sum(map(len, waiting))) >= ROW_GROUP:
-            whole = pl.concat(waiting, rechunk=True) if rows > ROW_GROUP or len(waiting) > 1 else waiting[0]
-            yield whole.head(ROW_GROUP)
-            waiting = [whole.slice(ROW_GROUP)]
-    rest = [frame for frame in waiting if len(frame)]
-    if rest:
-        yield pl.concat(rest, rechunk=True)
+        while len(frame) >= wanted:
+            yield pl.concat([*waiting, frame.head(wanted)], rechunk=True)
+            frame, waiting, wanted = frame.slice(wanted), [], ROW_GROUP
+        if len(frame):
+            waiting.append(frame)
+            wanted -= len(frame)
+    if waiting:
+        yield pl.concat(waiting, rechunk=True)
