@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -20,11 +21,14 @@ BLOCK = 8 << 20
 def blocks(path: Path) -> Iterator[pl.DataFrame]:
     """Priced rows of the file, block by block."""
     with path.open("rb") as file:
-        head, carry = file.readline(), b""
-        while block := file.read(BLOCK):
-            cut = block.rfind(b"\n") + 1
-            yield priced_text(b"".join([head, carry, memoryview(block)[:cut]])).select(KEPT)
-            carry = block[cut:]
+        head, carry, block, text = file.readline(), b"", bytearray(BLOCK), BytesIO()
+        while count := file.readinto(block):
+            cut = block.rfind(b"\n", 0, count) + 1
+            text.seek(0)
+            text.writelines([head, carry, memoryview(block)[:cut]])
+            text.truncate()
+            carry = bytes(memoryview(block)[cut:count])
+            yield priced_text(text.getvalue()).select(KEPT)
 
 
 def main(path: Path, out: Path) -> str:

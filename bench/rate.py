@@ -42,8 +42,10 @@ def _report(size: int, told: dict[str, Figures], sql: Figures, rows: Figures) ->
     ratios = {
         **{name: round(product[name] / limit[name], 2) for name in product},
         "duckdb_seconds": round(sql["seconds"] / product["seconds"], 2),
+        "duckdb_cpu_seconds": round(sql["cpu_seconds"] / product["cpu_seconds"], 2),
         "pandas_per_second": round((size / product["seconds"]) / (by_rows / rows["seconds"]), 1),
         "growth_exponent": exponent(small["seconds"], product["seconds"], size / max(size // 10, 1)),
+        "growth_exponent_cpu": exponent(small["cpu_seconds"], product["cpu_seconds"], size / max(size // 10, 1)),
         "growth_peak": round(product["peak_mib"] / small["peak_mib"], 2)}
     return {"bench": "rate", "size": size, "ratios": ratios, "rows": [
         row("parse, check, price, Parquet", "product", product, size),
