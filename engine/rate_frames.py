@@ -76,7 +76,7 @@ def _book(cards: Sequence[RateCard], laddered: frozenset[str], meters: frozenset
         cards=tuple(cards), cards_table=_cards_table(cards, laddered, by_name),
         projects_table=None if by_name or not any(card.project for card in cards) else _projects_table(cards),
         calendars=_calendars(cards, laddered), policies=frozenset(card.policy for card in cards), by_name=by_name,
-        slots=slots_of([card for card in cards if card.line in laddered], sorted(meters)) if laddered else (),
+        slots=slots_of(cards, sorted(meters)) if laddered else (),
         models=any(price.model for card in cards for price in card.prices), extras=any(map(_extra_meter, cards)),
         roundings=tuple(sorted({_rounding_step(card) for card in cards})))
 

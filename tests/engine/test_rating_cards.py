@@ -49,6 +49,15 @@ def test_models_that_say_more_gpus_than_there_are_count_as_of_no_type() -> None:
     assert charge(with_models(a100=25_000_000), alloc_gpus=1)["gpu_micro"] == 20_000_000
 
 
+def test_a_model_keeps_its_price_beside_another_lines_ladder() -> None:
+    """The same charge whether or not some other tier of the book has a free quota."""
+    plain = with_models(a100=25_000_000)
+    ladder = replace(CARD, tier="mu", prices=(Price("cpu", (Step(0, 0), Step(10, 1_000_000))),))
+    runs = usage(run(alloc_tres=TEXT, alloc_gpus=4))
+    assert rate(runs, [plain, ladder]).equals(rate(runs, [plain]))
+    assert rate(runs, [plain, ladder])["gpu_micro"].to_list() == [2 * (2 * 25 + 2 * 10) * 10**6]
+
+
 def test_nodes_are_billed_beside_the_others() -> None:
     charged = charge(replace(CARD, prices=CARD.prices + flat_prices(node=50_000_000)))
     assert (charged["extra_seconds"], charged["extra_micro"]) == (2 * 7200, 200_000_000)
