@@ -28,9 +28,12 @@ from engine.payments import Checkout, EventKind, Movement, Outcome, Payment, Pro
 from engine.policy import OPERATOR
 from engine.receipts import Receipt
 from engine.refunds import RefundAnswer, RefundOrder, RefundStatus
+from engine.services.adjustments import confirm_adjustment, request_adjustment
 from engine.services.payments import start_payment
 from engine.services.receipts import create_receipt, void_receipt
 from engine.services.refunds import request_refund
+from engine.services.wallets import assign_unapplied, pay_from_wallet, start_topup
+from engine.users import Person, Role
 from ingest.keep import keep
 from ingest.sources.file import FileSource
 from tests.conftest import AUDIT_KEY
@@ -46,6 +49,8 @@ from webhooks.worker import Worker, sweep
 SACCT = Path(__file__).parents[1] / "samples/slurm/slurm-22.05/sacct-D-P.txt"
 BEFORE = datetime(2026, 11, 1, tzinfo=UTC)
 PAYERS = ("alice", "bob", "carol", "dave")
+LARGE = 100_000_000_000                 # above the limit up to which one person may do it alone
+SECOND = Person(0, "second", Role.ADMIN, "")
 
 
 @dataclass
@@ -136,7 +141,9 @@ class Day:
                     for name, money, minor, _ in self.company.memory().values()
                     for payer in ("alice", "bob") if money == f"ch_{payments[payer].reference}"))
         self.expired("erin")
+        self.wallets()
         self.reconciled(payments)
+        self.assigned("alice")
 
     def paid_for(self, payer: str) -> Payment:
         """The receipt of `payer`, a payment of it, and its checkout."""
@@ -189,14 +196,38 @@ class Day:
         """A payment nobody made is swept."""
         receipt = self.receipt(payer)
         if not self.store.read(lambda tx: tx.payments.of_receipt(receipt.id)):
-            self.store.run(lambda tx: start_payment(tx, receipt.id, OPERATOR), actor="operator", place="payment.start")
+            self.store.run(lambda tx: start_payment(tx, receipt.id, OPERATOR), actor="operator", place="dashboard.action")
         self.store.run(_time_is_over)
         sweep(self.store)
+
+    def wallets(self) -> None:
+        """A top-up comes; a second person confirms what goes into gina's wallet; it pays her receipt."""
+        topup = next((one for one in self.store.read(lambda tx: tx.payments.all()) if one.purpose == "topup" and one.wallet == "bob"), None)
+        if topup is None:
+            topup = self.store.run(lambda tx: start_topup(tx, "bob", Money(75_000_000, "THB"), OPERATOR), actor="operator",
+                                   place="wallets.topup").payment
+        self.hear(self.came(topup))
+        asked = next(iter(self.store.read(lambda tx: tx.wallets.adjustments())), None)
+        if asked is None:
+            asked = self.store.run(lambda tx: request_adjustment(tx, "gina", Money(LARGE, "THB"), "a grant of the senate", OPERATOR),
+                                   actor="operator", place="wallets.adjust")
+        if asked.status == "requested":
+            self.store.run(lambda tx: confirm_adjustment(tx, asked.id, SECOND), actor=SECOND.name, place="wallets.confirm")
+        if (receipt := self.receipt("gina")).status == "pending":
+            self.store.run(lambda tx: pay_from_wallet(tx, receipt.id, "gina", OPERATOR), actor="operator", place="wallets.pay")
+
+    def assigned(self, owner: str) -> None:
+        """What came without a word was hers."""
+        for kept in self.store.read(lambda tx: tx.payments.unapplied()):
+            self.store.run(lambda tx, kept=kept: assign_unapplied(tx, kept.reference, owner, "she showed the slip", OPERATOR),  # type: ignore[misc]
+                           actor="operator", place="wallets.assign")
 
     def reconciled(self, payments: dict[str, Payment]) -> None:
         """The provider knows one charge more than it ever told."""
         now = self.store.read(lambda tx: tx.now)
-        told = [(f"ch_{one.reference}", f"ch_{one.reference}", one.reference, one.amount_micro // 10_000) for one in payments.values()]
+        came = [one for one in self.store.read(lambda tx: tx.payments.all()) if one.provider == "dummy" and one.money_ref != "ch_never_told"
+                and one.received_micro]
+        told = [(str(one.money_ref), str(one.money_ref), one.reference, one.received_micro // 10_000) for one in came]
         told += [(str(money), str(name), str(reference), -int(str(minor)))
                  for name, money, minor, reference in self.company.memory().values()]
         carol = payments["carol"]

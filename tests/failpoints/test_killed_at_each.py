@@ -18,17 +18,20 @@ import sqlalchemy as sa
 
 from data.failpoints import NAMES
 from data.postgres.invariants import INVARIANTS, violations
-from data.postgres.store import Store, connect
+from data.postgres.store import PostgresTransaction, Store, connect
 from data.settings import Settings
 from engine.audit import verify
+from engine.documents import Language
+from engine.policy import OPERATOR
+from engine.services import users
+from engine.users import Role
 from tests.conftest import AUDIT_KEY, ROOT, Corehours
-from tests.failpoints.day import PAYERS, Day
+from tests.failpoints.day import LARGE, PAYERS, Day
 from tests.payments.conftest import _job
 
-# Places of HTTP requests and of other chapters, each killed by the tests of its own.
+# Places of HTTP requests, killed by the tests of the door.
 ELSEWHERE = ("inbox.storing", "inbox.stored")                       # tests/payments/test_killed_anywhere.py
-OTHERS = ("dashboard.", "wallets.", "document.", "mail.", "documents.")
-HERE = [name for name in NAMES if name not in ELSEWHERE and not name.startswith(OTHERS)]
+HERE = [name for name in NAMES if name not in ELSEWHERE]
 SEEDS = [pytest.param(seed, marks=pytest.mark.long) if seed else seed for seed in range(5)]
 
 
@@ -51,8 +54,9 @@ class Lives:
         store = Store(connect(_of(self.server_url, name)), Settings(env="development", home=home, audit_key=AUDIT_KEY,
                                                                    database_url=_of(self.server_url, name)))
         cents = Day.cents_of(seed)
-        for payer in (*PAYERS, "erin"):
+        for payer in (*PAYERS, "erin", "gina"):
             store.run(lambda tx, payer=payer: _job(tx, payer, cents.get(payer, 5_000) * 10_000))  # type: ignore[misc]
+        store.run(_alice_has_an_address)
         return store, home
 
     def live(self, store: Store, home: Path, seed: int, place: str = "-") -> int:
@@ -119,7 +123,8 @@ def test_a_quiet_day_passes_every_place(lives: Lives) -> None:
     assert not promises_broken(store)
     assert set(HERE) <= set((home / "passed").read_text().split())
     books = ledger(store)
-    assert books["unapplied:dummy:THB"] == 12_340_000 and books["dispute:dummy:THB"] > 0 and "refund_pending:dummy:THB" not in books
+    assert books["dispute:dummy:THB"] > 0 and "refund_pending:dummy:THB" not in books and "unapplied:dummy:THB" not in books
+    assert (books["wallet:alice:THB"], books["wallet:bob:THB"], books["wallet:gina:THB"]) == (12_340_000, 75_000_000, LARGE - 50_000_000)
     lives.over(store)
 
 
@@ -139,6 +144,14 @@ def test_killed_there_the_day_ends_as_if_nobody_had_died(
 def test_the_command_lists_them(corehours: Corehours) -> None:
     assert tuple(json.loads(corehours("check", "--failpoints", "--json").stdout)) == NAMES
     assert corehours("check", "--failpoints").stdout.split() == list(NAMES)
+
+
+def _alice_has_an_address(tx: PostgresTransaction) -> None:
+    """So that her documents are mailed."""
+    users.add(tx, "alice", Role.RESEARCHER, "no password", by=OPERATOR)
+    alice = tx.users.by_name("alice")
+    assert alice is not None
+    users.set_mail(tx, "alice@example.org", Language.ENGLISH, alice)
 
 
 def _of(server_url: str, database: str) -> str:

@@ -88,6 +88,12 @@ def test_a_receipt_says_what_went_back_and_what_is_disputed(visit: Visit, desk: 
     assert "5.00 THB given back" in words and "10.00 THB on its way back" in words and "20.00 THB in dispute" in words
 
 
+def test_the_audit_page_says_it_in_words(visit: Visit, desk: Desk) -> None:    # noqa: F811
+    busy(desk)
+    words = said(visit("audit", Role.AUDITOR))
+    assert "Refund of 5.00 THB of TXN_" in words and "20.00 THB of TXN_" in words and "disputed: fraudulent" in words
+
+
 def test_a_dead_job_that_was_asked_again_is_not_dead(desk: Desk) -> None:
     busy(desk)
     job = desk.store.run(lambda tx: replay_job(tx, 1, OPERATOR))
