@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from data.analytics.duck import opened
 from data.analytics.parts import LARGE, Batch
-from data.analytics.rollup import Rollup
+from data.analytics.rollup import FACTS, Rollup
 from data.analytics.tables import (
     FACT_COLUMNS,
     add_daily,
@@ -70,6 +70,7 @@ class Lake:
         self._opening = threading.Lock()
         self._duck: duckdb.DuckDBPyConnection | None = None
         self.rollup = Rollup(engine, self.ask)
+        self.fact_files = Rollup(engine, self.ask, FACTS)
 
     def batch(self, batch_id: int) -> Batch:
         """What a transaction that is not committed yet will bring; large ones are written to Parquet while it goes on."""

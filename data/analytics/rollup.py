@@ -1,4 +1,4 @@
-"""The Parquet files of `usage_daily` as they are now, for reads that people wait for.
+"""The Parquet files of a table of the lake as they are now, for reads that people wait for.
 
 Asking DuckLake costs its catalog a dozen queries, each time. Here the newest snapshot's number is asked, one query, and
 the list of files only when that moved. The table is kept so that its files are all of it: nothing in the catalog, nothing
@@ -16,9 +16,9 @@ import duckdb
 import polars as pl
 import sqlalchemy as sa
 
-TABLE = "lake.usage_daily"
+DAILY, FACTS = "usage_daily", "usage_fact"
 _SNAPSHOT = sa.text("select max(snapshot_id) from lake.ducklake_snapshot")
-_FILES = "select data_file, delete_file from ducklake_list_files('lake', 'usage_daily')"
+_FILES = "select data_file, delete_file from ducklake_list_files('lake', '{}')"
 _MONTH = re.compile(r"year=(\d+)/month=(\d+)/[^/]*$")
 
 
@@ -26,7 +26,7 @@ _MONTH = re.compile(r"year=(\d+)/month=(\d+)/[^/]*$")
 class Source:
     """What stands behind `from`, and the values of its question marks."""
 
-    sql: str = TABLE
+    sql: str
     values: tuple[object, ...] = ()
 
 
@@ -41,8 +41,8 @@ class _Seen:
 class Rollup:
     """Remembers one snapshot. `ask` runs SQL on the lake."""
 
-    def __init__(self, engine: sa.Engine, ask: Callable[[str], pl.DataFrame]) -> None:
-        self._engine, self._ask = engine, ask
+    def __init__(self, engine: sa.Engine, ask: Callable[[str], pl.DataFrame], table: str = DAILY) -> None:
+        self._engine, self._ask, self._table = engine, ask, table
         self._seen: _Seen | None = None
 
     def source(self, since: date | None, until: date | None) -> Source:
@@ -51,14 +51,26 @@ class Rollup:
         """
         files = self._files()
         if not files:
-            return Source()
-        inside = [path for month, path in files if (since is None or month >= since.replace(day=1)) and (until is None or month < until)]
+            return Source(f"lake.{self._table}")
+        inside = [path for _, path in _of_months(files, since, until)]
         return Source("read_parquet(?, hive_partitioning = false)", (inside or [files[0][1]],))
+
+    def months(self, since: date | None, until: date | None) -> dict[date, list[str]] | None:
+        """The files of every month that has days in [since, until), months in order; None where files are not all of the table.
+        Raises duckdb.CatalogException before the first copy.
+        """
+        files = self._files()
+        if files is None:
+            return None
+        found: dict[date, list[str]] = {}
+        for month, path in sorted(_of_months(files, since, until)):
+            found.setdefault(month, []).append(path)
+        return found
 
     def _files(self) -> Sequence[tuple[date, str]] | None:
         snapshot = self._snapshot()
         if self._seen is None or self._seen.snapshot != snapshot:
-            self._seen = _Seen(snapshot, _whole(self._ask(_FILES)))
+            self._seen = _Seen(snapshot, _whole(self._ask(_FILES.format(self._table))))
         return self._seen.files
 
     def _snapshot(self) -> int:
@@ -67,6 +79,10 @@ class Rollup:
                 return int(books.execute(_SNAPSHOT).scalar_one())
         except sa.exc.ProgrammingError:
             raise duckdb.CatalogException("Nothing was copied yet.") from None
+
+
+def _of_months(files: Sequence[tuple[date, str]], since: date | None, until: date | None) -> list[tuple[date, str]]:
+    return [(month, path) for month, path in files if (since is None or month >= since.replace(day=1)) and (until is None or month < until)]
 
 
 def _whole(listed: pl.DataFrame) -> tuple[tuple[date, str], ...] | None:

@@ -1,186 +1,236 @@
-"""What other cards would make of the jobs in the copy: sums before and after, every job priced to the micro-unit, nothing
-kept. Cards with flat prices are one whole-number formula in SQL; others go through the rating function itself.
+"""What other cards would make of the jobs in the copy: sums before and after, every job priced to the micro-unit, nothing kept.
+
+Piece by piece, two at a time: which card prices a job, what it costs (engine/quick_prices.py), and the sums of the piece. A piece
+with runs too large for 64 bits goes through the rating function itself.
 """
-# ruff: noqa: S608  statements are put together from constants and whole numbers; every text is bound
+# ruff: noqa: S608  statements are put together from constants; every value is bound
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TypeAlias, TypeVar
 
-import duckdb
-import narwhals as nw
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from data.analytics.fact_columns import ALWAYS_READ, KEYS, NUMBERS, Asked, Chunk, Piece, period, pieces, read
 from data.analytics.lake import Lake
+from data.analytics.month_counts import Standing, counted
 from engine.errors import MoneyError, RateError
-from engine.flat_prices import Formula, formulas
-from engine.rate_frames import Book, side_tables, tres_table
+from engine.quick_prices import MOST, Counters, Ints, Runs, Tariff, Wide, tariffs
+from engine.rate_frames import book_of
 from engine.rates import Policy
-from engine.rating import charges
+from engine.rating import rate
 from engine.rerating import SUM_SCHEMA, Drafted
 
-FACTS = "lake.usage_fact"
-_ELAPSED = "abs(elapsed_seconds)"           # a fact that takes another back has it negative
-_SUMMED = """
-select case grouping_id(tier, account_name, day, payer) when 15 then 'all' when 7 then 'tier' when 11 then 'account'
-         when 13 then 'day' else 'payer' end as kind,
-       coalesce(tier, account_name, cast(day as varchar), payer, '') as name,
-       sum(jobs)::bigint as jobs, sum(case when jobs * price <> cost_micro then jobs else 0 end)::bigint as changed_jobs,
-       sum(cost_micro)::bigint as before_micro, sum(jobs * price)::bigint as after_micro,
-       count(*) - count(price) as unknown
-from ({rated}) group by grouping sets ((), (tier), (account_name), (day), (payer))
-"""
-_USAGE = """
-select jobs, tier, account_name, day, payer, run_key, true as ended, cost_micro as was_micro, alloc_tres, alloc_cpus, alloc_gpus,
-       alloc_mem_mib, abs(elapsed_seconds) as elapsed_seconds, cpu_used_core_seconds, mem_used_mib_seconds,
-       epoch(submit_at)::bigint as submit_at, epoch(start_at)::bigint as start_at, epoch(end_at)::bigint as end_at
-from {facts} where {period}
-"""
+WORKERS = min(4, os.cpu_count() or 1)
+SUMS = ("jobs", "changed_jobs", "before_micro", "after_micro")
+_PERIOD = ("($since::timestamptz is null or (end_at >= $since and day >= $since::date - 1))"
+           " and ($until::timestamptz is null or (end_at < $until and day <= $until::date + 1))")
+Progress: TypeAlias = Callable[[float], None]
+T = TypeVar("T")
 
 
-def can_say(new: Drafted) -> bool:
-    """Whether the copy can: not where a price depends on the month so far, whose jobs must be met in their order."""
-    return not new.by_month and (not new.book.slots or formulas(new.book, new.names) is not None)
+def silent(_: float) -> None:
+    """Progress nobody asked for."""
 
 
-def what_if(lake: Lake, new: Drafted, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The drafts, ready: the cards of their lines, whose are the drafts', and what is read of a fact."""
+
+    new: Drafted
+    tariffs: Sequence[Tariff]
+    asked: Asked
+    counts_from: int | None     # jobs that ended before are only counted
+    corrected: bool             # some facts take others back
+
+    def rows(self, chunk: Chunk, tariff: Tariff) -> Ints:
+        """The facts that a card prices."""
+        card, end = tariff.card, chunk.runs.end
+        if card.project:
+            found = chunk.named("account_name", card.project)
+        else:
+            found = chunk.named("tier", card.tier)
+            for account, since in self._projects:
+                found &= ~(chunk.named("account_name", account) & (end >= since))
+        return np.flatnonzero(found & (end >= tariff.since) & (end < tariff.until))
+
+    @property
+    def _projects(self) -> list[tuple[str, int]]:
+        """Accounts that have cards of their own, and from when."""
+        table = self.new.book.projects_table
+        rows = () if table is None else table.iter_rows(named=True)
+        return [(row["_account"], row["_project_from"]) for row in rows if row["_project"] is not None]
+
+
+def what_if(lake: Lake, new: Drafted, since: datetime | None, until: datetime | None, progress: Progress = silent) -> pl.DataFrame:
     """Sums by every kind (SUM_SCHEMA) over the jobs that ended in [since, until) and that the drafts price. The copy does not
-    know receipts: `receipted_…` are zero. Raises duckdb.Error; RateError and MoneyError as rating does."""
-    with lake.cursor() as duck:
-        return summed(duck, FACTS, new, since, until)
+    know receipts: `receipted_…` are zero. `progress` is told the share that is done. Raises duckdb.Error, Wide where a month
+    cannot be counted in 64 bits; RateError and MoneyError as rating does."""
+    begin = new.begin(since)
+    _check_currency(lake, new, since, until)
+    months = pieces(lake, begin, until)
+    question = _question(lake, new, since, begin, until)
+    found: list[pl.DataFrame] = []
+    for done, part in enumerate(_answers(lake, question, months), 1):
+        found.append(part)
+        progress(done / sum(map(len, months.values())))
+    return _by_kind(found)
 
 
-def summed(duck: duckdb.DuckDBPyConnection, facts: str, new: Drafted, since: datetime | None, until: datetime | None) -> pl.DataFrame:
-    """`what_if` over the table `facts`."""
-    book = new.book
-    flat = formulas(book, new.names)
-    period, values = _period(since, until)
-    _check_currency(duck, facts, new, period, values)
-    reads_text = book.texts if flat is None else any(formula.reads_text for formula in flat)
-    texts = [str(text) for (text,) in duck.execute(f"select distinct alloc_tres from {facts} where {period}", values).fetchall(
-        )] if reads_text else []
-    if flat is None:
-        return _by_rating(duck, facts, new, texts, period, values)
-    try:
-        return _by_formula(duck, facts, book, flat, texts, period, values, "bigint")
-    except duckdb.OutOfRangeException:
-        return _by_formula(duck, facts, book, flat, texts, period, values, "hugeint")
+def _question(lake: Lake, new: Drafted, since: datetime | None, begin: datetime | None, until: datetime | None) -> Question:
+    book, lines = new.book, {card.line for card in new.drafts}
+    texts: list[str] = []
+    first, last = 0, 0
+    if book.texts:
+        texts = [text for (text,) in lake.ask(f"select distinct alloc_tres from lake.usage_fact where {_PERIOD} and alloc_tres is not null",
+                                              {"since": begin, "until": until}).rows()]
+    if book.calendars:
+        row = lake.ask("select epoch(min(least(start_at, end_at)))::bigint, epoch(max(end_at))::bigint from lake.usage_fact"
+                       f" where {_PERIOD}", {"since": begin, "until": until}).row(0)
+        first, last = row if row[0] is not None else (0, 0)
+    prepared = tariffs(book, sorted(lines), texts, first, last)
+    starts, ends = period(begin, until)
+    asked = Asked(starts, ends, _columns(prepared, bool(texts)), {text: place for place, text in enumerate(texts)})
+    taken_back = lake.ask(f"select 1 from lake.usage_fact where {_PERIOD} and jobs < 0 limit 1", {"since": begin, "until": until})
+    return Question(new, prepared, asked, period(since, None)[0], not taken_back.is_empty())
 
 
-def _period(since: datetime | None, until: datetime | None) -> tuple[str, dict[str, object]]:
-    """Which facts; `day` too, by which files are left out: it is that of the site's zone, so a day more on both sides."""
-    words, values = ["true"], dict[str, object]()
-    if since:
-        words.append("end_at >= $since and day >= cast($since as date) - 1")
-        values["since"] = since
-    if until:
-        words.append("end_at < $until and day <= cast($until as date) + 1")
-        values["until"] = until
-    return " and ".join(words), values
+def _columns(prepared: Iterable[Tariff], texts: bool) -> tuple[str, ...]:
+    """What the cards read of a fact."""
+    policies = {tariff.card.policy for tariff in prepared}
+    unused = {*(("cpu_used", "mem_used") if Policy.USED not in policies else ()),
+              *(("cpus", "mem_mib") if policies == {Policy.USED} else ())}
+    read_ = [*ALWAYS_READ, *(column for name, column in NUMBERS.items() if name not in unused)]
+    if any(tariff.modified for tariff in prepared):
+        read_ += ["start_at", "submit_at"]
+    return (*read_, *(("alloc_tres",) if texts else ()))
 
 
-def _check_currency(duck: duckdb.DuckDBPyConnection, facts: str, new: Drafted, period: str, values: Mapping[str, object]) -> None:
-    """Ask the daily sums, which are quick; the facts only where those know another currency at all."""
-    if facts == FACTS and not duck.execute("select 1 from lake.usage_daily where currency <> $currency limit 1",
-                                           {"currency": new.currency}).fetchall():
-        return
-    others = duck.execute(
-        f"select currency from {facts} where {period} and currency <> $currency and (list_contains($tiers::varchar[], tier)"
-        " or list_contains($projects::varchar[], account_name)) group by 1 having sum(jobs) <> 0",
-        {**values, "currency": new.currency, "tiers": new.tiers, "projects": new.projects}).fetchall()
-    if others:
-        raise RateError(f"These jobs are reckoned in {others[0][0]}; the card is in {new.currency}.")
+def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piece]]) -> Iterator[pl.DataFrame]:
+    """The sums of every piece; what is counted by the month, month after month."""
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="what-if") as workers:
+        if not question.new.by_month:
+            every = [piece for pieces_ in months.values() for piece in pieces_]
+            yield from _each(workers, lambda piece: _piece(question, read(lake, piece, question.asked), {}), every)
+            return
+        standing = Standing()
+        for pieces_ in months.values():
+            stood = counted(lake, question, pieces_, standing, lambda work, items: _each(workers, work, items))
+            yield from _each(workers, lambda item: _piece(question, read(lake, item[0], question.asked), item[1]),
+                             list(zip(pieces_, stood, strict=True)))
 
 
-def _by_formula(duck: duckdb.DuckDBPyConnection, facts: str, book: Book, flat: list[Formula], texts: list[str], period: str,
-                values: Mapping[str, object], number: str) -> pl.DataFrame:
-    bound = dict(values)
-    cases = [(_holds(formula, book, bound, place), _cost(formula, place, number)) for place, formula in enumerate(flat)]
-    source = facts
-    if any(formula.reads_text for formula in flat):
-        duck.register("tres", _texts(book, flat, texts))
-        source = f"{facts} left join tres on _text = alloc_tres"
-    price = " ".join(f"when {holds} then {cost}" for holds, cost in cases)
-    rated = (f"select jobs, tier, account_name, day, payer, cost_micro, case {price} end as price from {source}"
-             f" where {period} and ({' or '.join(holds for holds, _ in cases)})")
-    try:
-        return _checked(duck.execute(_SUMMED.format(rated=rated), bound).pl())
-    finally:
-        duck.execute("drop view if exists tres")
+def _each(workers: ThreadPoolExecutor, work: Callable[[T], pl.DataFrame], items: Sequence[T]) -> Iterator[pl.DataFrame]:
+    """The answers in order, no more underway than there are workers and one besides."""
+    underway: list[Future[pl.DataFrame]] = []
+    for item in items:
+        underway.append(workers.submit(work, item))
+        if len(underway) > WORKERS:
+            yield underway.pop(0).result()
+    while underway:
+        yield underway.pop(0).result()
 
 
-def _by_rating(duck: duckdb.DuckDBPyConnection, facts: str, new: Drafted, texts: list[str], period: str,
-               values: Mapping[str, object]) -> pl.DataFrame:
-    """Any card, by the rating function itself in 128 bits, job by job."""
-    book = new.book
-    span = duck.execute(f"select epoch(min(least(start_at, end_at)))::bigint, epoch(max(end_at))::bigint from {facts} where {period}",
-                        values).fetchone()
-    if span is None or span[0] is None:
-        return pl.DataFrame(schema=SUM_SCHEMA)
-    frames = {}
-    for name, table in side_tables(book, texts, *span).items():
-        duck.register(f"rating_{name}", table)
-        frames[name] = nw.from_native(duck.table(f"rating_{name}"))
-    try:
-        usage = nw.from_native(duck.sql(_USAGE.format(facts=facts, period=period), params=dict(values)))
-        rated = charges(usage, book, frames).filter(nw.col("rate_card").is_in(new.names))
-        native = rated.select("jobs", "tier", "account_name", "day", "payer", "was_micro", "cost_micro").to_native()
-        found = native.query("rated", _SUMMED.format(
-            rated="select jobs, tier, account_name, day, payer, was_micro as cost_micro, cost_micro as price from rated"))
-        return _checked(found.pl())
-    except duckdb.OutOfRangeException:
-        raise MoneyError("An amount does not fit 64 bits.") from None
-    finally:
-        for name in frames:
-            duck.unregister(f"rating_{name}")
+def _piece(question: Question, chunk: Chunk, stood: Mapping[str, tuple[Ints, Counters]]) -> pl.DataFrame:
+    """Sums (_PART_SCHEMA) of those of its facts that a draft prices. `stood` has, of every card where one counts the month, its
+    rows and what the counters were at."""
+    price = np.zeros(len(chunk.cost), np.int64)
+    priced = [np.zeros(0, np.int64)]
+    for tariff in question.tariffs:
+        if tariff.card.name not in question.new.names:
+            continue
+        rows, before = stood[tariff.card.name] if stood else (question.rows(chunk, tariff), {})
+        if stood and question.counts_from is not None:
+            late = chunk.runs.end[rows] >= question.counts_from
+            rows, before = rows[late], {name: values[late] for name, values in before.items()}
+        if len(rows):
+            price[rows] = _prices(question, tariff, chunk.runs.at(rows), before)
+            priced.append(rows)
+    rows = np.concatenate(priced)
+    return _summed(chunk, slice(None) if len(rows) == len(price) else rows, price)
 
 
-def _checked(sums: pl.DataFrame) -> pl.DataFrame:
-    if sums["unknown"].sum():
+def _prices(question: Question, tariff: Tariff, runs: Runs, before: Counters) -> Ints:
+    if tariff.unknown(runs):
         raise RateError("The card prices nodes or billing units, but AllocTRES of some jobs does not say how many.")
+    try:
+        return tariff.costs(runs, tariff.quantities(runs), before)
+    except Wide:
+        if tariff.counted:
+            raise
+        return _rated(question, tariff, runs)
+
+
+def _rated(question: Question, tariff: Tariff, runs: Runs) -> Ints:
+    """By the rating function itself."""
+    texts = pl.Series([*question.asked.texts, None], dtype=pl.String)
+    usage = pl.DataFrame({column: getattr(runs, name) for name, column in NUMBERS.items()} | {
+        "start_at": runs.begin, "submit_at": runs.begin, "end_at": runs.end}).with_columns(
+        run_key=pl.lit("a job of the copy"), tier=pl.lit(tariff.card.name), ended=pl.lit(value=True), alloc_tres=texts.gather(runs.text))
+    return rate(usage, book_of([tariff.card], by_name=True))["cost_micro"].to_numpy()
+
+
+_PART_SCHEMA: dict[str, pl.DataType] = {"kind": pl.String(), "name": pl.String(), **dict.fromkeys(SUMS, pl.Int64())}
+_BITS, _FLAG = 24, 2**25
+
+
+def _summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> pl.DataFrame:
+    """By each kind. Sums are counted in doubles, of numbers small enough that no sum of them is rounded."""
+    jobs, cost, day = chunk.jobs[rows], chunk.cost[rows], chunk.day[rows]
+    after = price[rows] * jobs
+    if not len(jobs):
+        return pl.DataFrame(schema=_PART_SCHEMA)
+    largest = max(float(np.abs(values).max()) for values in (cost, after))
+    if len(jobs) >= 2**23 or largest / 2**_BITS * len(jobs) >= 2**52:
+        return _in_halves(chunk, np.arange(len(price))[rows], price)
+    weights = [jobs * _FLAG + np.where(after != cost, jobs, 0), cost & 2**_BITS - 1, cost >> _BITS, after & 2**_BITS - 1, after >> _BITS]
+    floats, first = [values.astype(np.float64) for values in weights], int(day.min())
+    days = np.datetime_as_string(np.arange(first, int(day.max()) + 1).astype("datetime64[D]")).tolist()
+    named = {kind: (chunk.keys[key][0][rows], chunk.keys[key][1]) for kind, key in zip(("tier", "account", "payer"), KEYS, strict=True)}
+    tiers = _sums(named["tier"][0] * len(days) + day - first, floats, len(named["tier"][1]) * len(days)).reshape(len(SUMS), -1, len(days))
+    kinds = {"all": ([""], tiers.sum((1, 2))[:, None]), "day": (days, tiers.sum(1)), "tier": (named["tier"][1], tiers.sum(2)),
+             **{kind: (named[kind][1], _sums(named[kind][0], floats, len(named[kind][1]))) for kind in ("account", "payer")}}
+    return pl.DataFrame({
+        "kind": np.repeat(list(kinds), [len(names) for names, _ in kinds.values()]),
+        "name": [name for names, _ in kinds.values() for name in names],
+        **dict(zip(SUMS, np.concatenate([sums for _, sums in kinds.values()], axis=1), strict=True))}, schema=_PART_SCHEMA)
+
+
+def _in_halves(chunk: Chunk, rows: Ints, price: Ints) -> pl.DataFrame:
+    middle = len(rows) // 2
+    return pl.concat([_summed(chunk, rows[:middle], price), _summed(chunk, rows[middle:], price)])
+
+
+def _sums(places: Ints, floats: Sequence[NDArray[np.float64]], count: int) -> Ints:
+    """SUMS, each in a row, of what stands at the same of `count` places."""
+    flags, *halves = (np.bincount(places, weights, count).astype(np.int64) for weights in floats)
+    jobs = (flags + _FLAG // 2) // _FLAG
+    return np.stack([jobs, flags - jobs * _FLAG, halves[0] + (halves[1] << _BITS), halves[2] + (halves[3] << _BITS)])
+
+
+def _by_kind(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    every = pl.concat([pl.DataFrame(schema=_PART_SCHEMA), *parts])
+    if max(every.select(pl.col(name).cast(pl.Float64).abs().sum()).item() for name in SUMS) >= MOST * len(KEYS):
+        raise MoneyError("An amount does not fit 64 bits.")
     zero = [pl.lit(0, pl.Int64).alias(name) for name in ("receipted_jobs", "receipted_difference_micro")]
+    sums = every.group_by("kind", "name").agg(pl.col(SUMS).sum())
     return sums.filter(pl.col("jobs") != 0).with_columns(zero).select(*SUM_SCHEMA).sort("kind", "name")
 
 
-def _holds(formula: Formula, book: Book, bound: dict[str, object], place: int) -> str:
-    """Whether the card prices a fact; its texts go into `bound`."""
-    key, card = f"line{place}", formula.card
-    bound[key] = card.tier or card.project
-    span = f"end_at >= to_timestamp({max(formula.since, -2**33)}) and end_at < to_timestamp({min(formula.until, 2**36)})"
-    if card.project:
-        return f"(account_name = ${key} and {span})"
-    words = [f"tier = ${key}", span]
-    for number, row in enumerate(book.projects_table.iter_rows(named=True) if book.projects_table is not None else ()):
-        if row["_project"] is not None:
-            bound[f"{key}_{number}"] = row["_account"]
-            words.append(f"not (account_name = ${key}_{number} and end_at >= to_timestamp({max(row['_project_from'], -2**33)}))")
-    return f"({' and '.join(words)})"
-
-
-def _cost(formula: Formula, place: int, number: str) -> str:
-    """The formula in SQL, in whole numbers of the type `number`; too large for it is an error."""
-    policy, elapsed = formula.card.policy, f"{_ELAPSED}::{number}"
-    used = policy is Policy.USED
-    cpu = f"cpu_used_core_seconds::{number}" if used else f"alloc_cpus * {elapsed}"
-    mem = f"mem_used_mib_seconds::{number}" if used else f"alloc_mem_mib * {elapsed}"
-    gpu = f"alloc_gpus * {elapsed} * {formula.gpu}"
-    if formula.models:                          # more typed GPUs than there are in all are of no type
-        gpu = (f"case when typed{place} <= alloc_gpus then ((alloc_gpus - typed{place}) * {formula.gpu} + models{place}) * {elapsed}"
-               f" else {gpu} end")
-    extra = f"case when elapsed_seconds = 0 then 0 else units{place} end * {elapsed} * {formula.extra}" if formula.extra else "0"
-    parts = [f"{cpu} * {formula.cpu}", gpu, f"{mem} * {formula.mem}", extra]
-    total = {Policy.MAX_OF: f"greatest({', '.join(parts)})", Policy.BILLING_TRES: extra}.get(policy, " + ".join(parts))
-    return f"(({total} + {formula.half}) // {formula.divisor} * {formula.step})::bigint"
-
-
-def _texts(book: Book, flat: list[Formula], texts: list[str]) -> pl.DataFrame:
-    """One row a text of AllocTRES; of every formula its `typed` GPUs, their `models` × elapsed, its `units`."""
-    read = tres_table(book, texts)
-    table = pl.DataFrame({"_text": texts}, schema={"_text": pl.String})
-    for place, formula in enumerate(flat):
-        own = read.filter(_tres_card=formula.card.name).select(
-            "_text", pl.col("_typed").alias(f"typed{place}"), pl.col("_units").alias(f"units{place}"),
-            (pl.col("_typed_micro").cast(pl.Int128) * formula.models // formula.shared).cast(pl.Int64).alias(f"models{place}"))
-        table = table.join(own, on="_text", how="left")
-    return table
+def _check_currency(lake: Lake, new: Drafted, since: datetime | None, until: datetime | None) -> None:
+    """Ask the daily sums, which are quick; the facts only where those know another currency at all."""
+    if lake.ask("select 1 from lake.usage_daily where currency <> $currency limit 1", {"currency": new.currency}).is_empty():
+        return
+    others = lake.ask(
+        f"select currency from lake.usage_fact where {_PERIOD} and currency <> $currency and (list_contains($tiers::varchar[], tier)"
+        " or list_contains($projects::varchar[], account_name)) group by 1 having sum(jobs) <> 0",
+        {"since": since, "until": until, "currency": new.currency, "tiers": new.tiers, "projects": new.projects})
+    if not others.is_empty():
+        raise RateError(f"These jobs are reckoned in {others.item(0, 0)}; the card is in {new.currency}.")

@@ -1,0 +1,194 @@
+"""Facts as columns of whole numbers, some hundred thousand at a time: what pricing millions of runs anew reads of them.
+
+Parquet in a folder is read as it is, each file by its row groups; a lake in a bucket, or one whose files are not all of the
+table, is asked through DuckDB. Memory is bounded by how many pieces are read at once. Refuses to know prices.
+"""
+# ruff: noqa: S608  statements are put together from constants and days; every value is bound
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data.analytics.lake import Lake
+from engine.quick_prices import Ints, Runs
+
+PIECE = 60_000                  # rows from which row groups are read together: what a processor keeps at hand
+KEYS = ("tier", "account_name", "payer")
+TEXTS = (*KEYS, "alloc_tres", "run_key")
+NUMBERS = {"elapsed": "elapsed_seconds", "cpus": "alloc_cpus", "gpus": "alloc_gpus", "mem_mib": "alloc_mem_mib",
+           "cpu_used": "cpu_used_core_seconds", "mem_used": "mem_used_mib_seconds"}
+ALWAYS_READ = ("jobs", "cost_micro", "day", "end_at", *KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some facts of one month: row groups of a file, or the answer of a statement."""
+
+    path: str
+    groups: tuple[int, ...] = ()
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which facts: those that ended in [since, until), Unix seconds; and what is read of them."""
+
+    since: int | None
+    until: int | None
+    columns: tuple[str, ...]
+    texts: Mapping[str, int]    # the place of every text of AllocTRES
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece's facts in the period. `jobs` is -1 where one takes another back; `cost` is what stands, taken `jobs` times."""
+
+    runs: Runs
+    jobs: Ints
+    cost: Ints
+    day: Ints                   # since 1970
+    keys: Mapping[str, tuple[Ints, list[str]]]      # of KEYS: each row's place in the names
+    run_key: pl.Series | None
+
+    def named(self, key: str, name: str) -> NDArray[np.bool_]:
+        """Of which facts the key is `name`."""
+        places, names = self.keys[key]
+        return np.array([*(known == name for known in names), False])[places]
+
+
+def pieces(lake: Lake, since: datetime | None, until: datetime | None) -> dict[date, list[Piece]]:
+    """What must be read for jobs that ended in [since, until), by month of the site, in order. Raises duckdb.Error."""
+    first = since.date() - timedelta(1) if since else None
+    last = until.date() + timedelta(2) if until else None
+    months = lake.fact_files.months(first, last)
+    if months is None:
+        return {month: [Piece("", sql=_of_month(month))] for month in _months(lake, first, last)}
+    cut = _whole if lake.remote else _by_groups
+    return {month: [piece for path in paths for piece in cut(path)] for month, paths in months.items()}
+
+
+def read(lake: Lake, piece: Piece, asked: Asked) -> Chunk:
+    """The columns that are asked for; others are zero."""
+    table = _inside(_table(lake, piece, asked.columns), asked)
+    jobs = _numbers(table, "jobs")
+    numbers = {name: _numbers(table, column) for name, column in NUMBERS.items()}
+    numbers["elapsed"] = np.abs(numbers["elapsed"]) if (jobs < 0).any() else numbers["elapsed"]
+    end = _seconds(table, "end_at")
+    runs = Runs(**numbers, end=end, begin=_begin(table, end), text=_texts(table, asked.texts))
+    coded = {key: _coded(table.column(key)) for key in KEYS}
+    key = pl.Series(table.column("run_key")) if "run_key" in asked.columns else None
+    return Chunk(runs, jobs, _numbers(table, "cost_micro"), _numbers(table, "day"), coded, key)
+
+
+def run_keys(lake: Lake, piece: Piece, asked: Asked, rows: Ints) -> pl.Series:
+    """Of some facts in the period."""
+    table = _inside(_table(lake, piece, ("end_at", "run_key")), asked)
+    return pl.Series(table.column("run_key").take(pa.array(rows))).cast(pl.String)
+
+
+def _by_groups(path: str) -> Iterator[Piece]:
+    held: list[int] = []
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+    rows = 0
+    for group, size in enumerate(sizes):
+        held, rows = [*held, group], rows + size
+        if rows >= PIECE or group == len(sizes) - 1:
+            yield Piece(path, tuple(held))
+            held, rows = [], 0
+
+
+def _whole(path: str) -> Iterator[Piece]:
+    yield Piece(path, sql="select {} from read_parquet($path, hive_partitioning = false)")
+
+
+def _of_month(month: date) -> str:
+    return f"select {{}} from lake.usage_fact where day >= '{month}'::date and day < '{month}'::date + interval 1 month"
+
+
+def _months(lake: Lake, first: date | None, last: date | None) -> Sequence[date]:
+    found = lake.ask("select distinct date_trunc('month', day)::date as month from lake.usage_daily where ($first::date is null or"
+                     " day >= $first) and ($last::date is null or day < $last) order by 1", {"first": first, "last": last})
+    return found["month"].to_list()
+
+
+def _table(lake: Lake, piece: Piece, columns: Sequence[str]) -> pa.Table:
+    if not piece.sql:
+        with pq.ParquetFile(piece.path, read_dictionary=list(TEXTS[:4])) as file:
+            return file.read_row_groups(list(piece.groups), columns=list(columns), use_threads=False)
+    with lake.cursor() as duck:
+        values = {"path": piece.path} if piece.path else {}
+        return duck.execute(piece.sql.format(", ".join(columns)), values).to_arrow_table()
+
+
+def _inside(table: pa.Table, asked: Asked) -> pa.Table:
+    end = _seconds(table, "end_at")
+    kept = np.ones(len(end), bool)
+    if asked.since is not None:
+        kept &= end >= asked.since
+    if asked.until is not None:
+        kept &= end < asked.until
+    return table if kept.all() else table.filter(pa.array(kept))
+
+
+def _begin(table: pa.Table, end: Ints) -> Ints:
+    """max(Start, Submit), no later than the end; without a start the end."""
+    if "start_at" not in table.column_names:
+        return _throughout(0, len(end))
+    submit = _seconds(table, "submit_at")
+    start = pc.fill_null(table.column("start_at").cast(pa.int64()), np.iinfo(np.int64).max)
+    begin: Ints = np.minimum(np.maximum(start.to_numpy() // 1_000_000, submit), end)
+    return begin
+
+
+def _seconds(table: pa.Table, name: str) -> Ints:
+    return np.asarray(table.column(name).cast(pa.int64()).to_numpy() // 1_000_000, np.int64)
+
+
+def _numbers(table: pa.Table, name: str) -> Ints:
+    if name not in table.column_names:
+        return _throughout(0, table.num_rows)
+    column = table.column(name)
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.int32()).cast(pa.int64())
+    return np.asarray(column.to_numpy(), np.int64)
+
+
+def _throughout(number: int, rows: int) -> Ints:
+    return np.broadcast_to(np.array(number, np.int64), (rows,))
+
+
+def _texts(table: pa.Table, texts: Mapping[str, int]) -> Ints:
+    if "alloc_tres" not in table.column_names:
+        return _throughout(len(texts), table.num_rows)
+    places, names = _coded(table.column("alloc_tres"))
+    known = np.array([*(texts.get(name, len(texts)) for name in names), len(texts)], np.int64)
+    return np.asarray(known[places], np.int64)
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+    """Each row's place among the distinct texts; -1 for none."""
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    if not coded.num_chunks:
+        return np.zeros(0, np.int64), []
+    unified = coded.unify_dictionaries()
+    places = [np.asarray(pc.fill_null(chunk.indices, -1)) for chunk in unified.chunks]
+    return np.concatenate(places).astype(np.int64), unified.chunk(0).dictionary.to_pylist()
+
+
+def period(since: datetime | None, until: datetime | None) -> tuple[int | None, int | None]:
+    """As Unix seconds; an instant between two seconds is after the first of them."""
+    def up(instant: datetime) -> int:
+        return -int(-instant.timestamp() // 1)
+    return (up(since) if since else None), (up(until) if until else None)
+
+
