@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from time import monotonic
 
 import polars as pl
 import streamlit as st
@@ -19,6 +21,7 @@ from engine.rerating import Effect
 from engine.users import Person
 
 DAYS = 90
+KEPT_SECONDS, MOST_KEPT = 120, 8
 IN_PASSING = 50_000             # jobs on receipts that may be told apart while somebody waits for the page
 
 
@@ -37,23 +40,37 @@ def usual_days(now: datetime) -> tuple[date, date]:
     return today - timedelta(days=DAYS - 1), today
 
 
-def answer(text: str, first: date, last: date, by: Person) -> Answer:
-    """The cards of `text` over the site's days [first, last]."""
+def answer(text: str, first: date, last: date, by: Person, progress: Callable[[float], None]) -> Answer:
+    """The cards of `text` over the site's days [first, last]. `progress` is told the share that is done."""
     try:
         drafts = read_drafts(text)
         with naming_lines(drafts):
-            return Answer(tuple(draft.card for draft in drafts), _tried(text, first, last, by.name, by.role.value, by))
+            return Answer(tuple(draft.card for draft in drafts), _kept(text, first, last, by, progress))
     except DomainError as refusal:
         return Answer((), None, refusal.sentence)
 
 
-@st.cache_data(ttl=120, max_entries=64, show_spinner=False)
-def _tried(text: str, first: date, last: date, person: str, role: str, _by: Person) -> Effect:
-    """Kept for two minutes for the person who types prices."""
+def _kept(text: str, first: date, last: date, by: Person, progress: Callable[[float], None]) -> Effect:
+    """Kept for two minutes in the session of the person who types prices."""
+    kept: dict[object, tuple[float, Effect]] = st.session_state.setdefault("what_if_kept", {})
+    key, now = (text, first, last, by.name, by.role), monotonic()
+    for old in [old for old, (until, _) in kept.items() if until < now] + list(kept)[:-MOST_KEPT]:
+        kept.pop(old, None)
+    if key not in kept:
+        kept[key] = now + KEPT_SECONDS, _tried(text, first, last, by, progress)
+    return kept[key][1]
+
+
+def _tried(text: str, first: date, last: date, by: Person, progress: Callable[[float], None]) -> Effect:
     zone = words.zone()
     since = datetime.combine(first, time(), zone)
     until = datetime.combine(last + timedelta(days=1), time(), zone)
-    return tried(store(), cards_from_text(text), since, until, _by, most_receipted=IN_PASSING)
+    return tried(store(), cards_from_text(text), since, until, by, most_receipted=IN_PASSING, progress=progress)
+
+
+def forget() -> None:
+    """Prices or jobs are others now."""
+    st.session_state.pop("what_if_kept", None)
 
 
 def rerating(drafts: tuple[RateCard, ...], by: Person) -> Effect:

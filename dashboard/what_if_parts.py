@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
 from typing import Any
 
 import plotly.graph_objects as go
@@ -28,6 +30,7 @@ from engine.services.rerating import rerate_cards
 ACCENT = {"light": "#1F5FA8", "dark": "#7FB2F0"}
 MODES = {"prices": "Prices", "text": "As text"}
 RANKED = 9
+NOTICED_SECONDS = 0.4
 
 
 def choices(book: RateBook) -> list[RateCard]:
@@ -89,6 +92,21 @@ def _with(card: RateCard, prices: dict[str, int], policy: Policy) -> RateCard:
     return replace(changed, policy=policy, version=0, note="", prices=(*(price for price in changed.prices if not price.model), *models))
 
 
+@contextmanager
+def underway() -> Iterator[Callable[[float], None]]:
+    """How far pricing is, once it takes longer than one hardly notices; nothing stays of it."""
+    begun, place = monotonic(), st.empty()
+
+    def progress(share: float) -> None:
+        if monotonic() - begun > NOTICED_SECONDS:
+            place.progress(min(1.0, share), f"Pricing every job of these days again, to the last micro-unit: {share:.0%}")
+
+    try:
+        yield progress
+    finally:
+        place.empty()
+
+
 def figures(effect: Effect) -> None:
     """Before, after, the difference, and how much of it lies on receipts."""
     before, after = effect.before_micro, effect.after_micro
@@ -114,8 +132,13 @@ def pictures(effect: Effect, first: date, last: date) -> None:
     with right, tables.card("Where it falls", effect.currency):
         kind = st.segmented_control("By", ["tier", "account"], default="account", required=True, key="what_if_kind",
                                     format_func=lambda word: f"By {word}", label_visibility="collapsed") or "account"
-        rows = effect.by(kind).head(RANKED)
-        _ranked(rows["name"].to_list(), rows["difference_micro"].to_list())
+        rows = effect.by(kind).filter(pl.col("difference_micro") != 0)
+        if rows.is_empty():
+            st.markdown(f"Nothing differs: every {kind} pays what it was charged.")
+            return
+        _ranked(rows["name"].to_list()[:RANKED], rows["difference_micro"].to_list()[:RANKED])
+        if len(rows) > RANKED:
+            st.markdown(tables.small(f"the {RANKED} largest of {count(len(rows), kind)}"))
 
 
 def _daily(days: pl.DataFrame) -> Any:
@@ -151,6 +174,9 @@ def _ranked(names: Sequence[str], micro: Sequence[int]) -> Any:
 def payers(effect: Effect, now: datetime) -> None:
     """Who pays more and who pays less, to be searched and saved."""
     rows = effect.by("payer").filter(pl.col("difference_micro") != 0)
+    if rows.is_empty():
+        tables.nothing_here("balance", "Nobody pays another sum", "The draft costs every payer the same as the cards that hold.")
+        return
     more, less = rows.filter(pl.col("difference_micro") > 0), rows.filter(pl.col("difference_micro") < 0)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         with st.container(width="content"):
@@ -162,16 +188,14 @@ def payers(effect: Effect, now: datetime) -> None:
                                   label_visibility="collapsed", width=180, max_chars=128)
             st.download_button("CSV", lambda: exports.csv(_exported(rows, effect.currency)), f"what-if-{now:%Y-%m-%d}.csv", "text/csv",
                                icon=":material/download:", on_click="ignore")
-    if rows.is_empty():
-        tables.nothing_here("balance", "Nobody pays another sum", "The draft costs every payer the same as the cards that hold.")
-        return
     shown = rows.filter(pl.col("name").str.contains(asked.strip(), literal=True)) if asked.strip() else rows
     tables.table(
         shown.select("name", "jobs", before=pl.col("before_micro") / 1e6, after=pl.col("after_micro") / 1e6,
                      difference=pl.col("difference_micro") / 1e6, receipted=pl.col("receipted_difference_micro") / 1e6),
         {"name": tables.text_column("Payer", 260), "jobs": tables.number_column("Jobs", 90),
-         "before": tables.money_column("As charged", 140), "after": tables.money_column("By the draft", 140),
-         "difference": tables.money_column("Difference", 140),
+         "before": tables.money_column(f"As charged, {effect.currency}", 150),
+         "after": tables.money_column(f"By the draft, {effect.currency}", 150),
+         "difference": tables.money_column(f"Difference, {effect.currency}", 150),
          **({"receipted": tables.money_column("Of it on receipts", 140)} if effect.receipted_known else {})},
         key="what_if_payers", alt="Payers by the difference they would pay")
 
@@ -212,6 +236,7 @@ def ask_publish(drafts: tuple[RateCard, ...], now: datetime) -> None:
     if reason := reason_form("what_if_publish", "Publish", "Keep editing", "Why (stands in the rate book)"):
         cards = [replace(card, note=reason) for card in drafts]
         if actions.act(lambda tx: publish_cards(tx, cards, by), "what_if_publish", done="The draft is published.").ok:
+            reads_what_if.forget()
             st.rerun()
 
 
@@ -238,6 +263,7 @@ def ask_rerate(drafts: tuple[RateCard, ...], now: datetime) -> None:
         if done.ok and done.value is not None:
             st.session_state["toast"] = _said(done.value.effect)
             st.cache_data.clear()
+            reads_what_if.forget()
             st.rerun()
 
 

@@ -15,7 +15,8 @@ with tables.card("Draft", f"starts from {start.name}, {what_if_parts.since_words
     text = what_if_parts.draft(start, mode)
 if not text:
     st.stop()
-answer = reads_what_if.answer(text, first, last, person)
+with what_if_parts.underway() as progress:
+    answer = reads_what_if.answer(text, first, last, person, progress)
 if answer.effect is None:
     st.error(plain(answer.refusal), icon=":material/error:")
     st.stop()

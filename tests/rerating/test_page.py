@@ -44,6 +44,7 @@ def test_a_cheaper_gpu(visit: Visit, store: Store) -> None:    # noqa: F811
     jobs(store)
     page = visit("what_if", Role.ADMIN, card="mu-v1")
     assert f"As charged: {AT_MU} (1 job)" in said(page) and "Difference: 0.00 (no change)" in said(page)
+    assert "Nothing differs: every account pays what it was charged." in said(page)
     field(page, "GPU, THB per GPU-hour").input("3").run()
     words = said(page)
     assert f"By the draft: {AT_GPU_3} (THB)" in words and "Difference: −4.00 (−14%)" in words
