@@ -1,7 +1,7 @@
 """What runs cost on one card and nothing else of it: the rating function's total, for millions of runs at once.
 
 Rating (engine/rating.py) takes products in 128 bits and explains every meter. Where only totals are asked for, the same cost is
-(2n × weight + half × over) // (divisor × over) × step, n a sum of quantity × factor: common divisors are taken out of the factors
+(n × weight + half × over) // (divisor × over) × step, n a sum of quantity × factor: common divisors are taken out of the factors
 beforehand, so that 64 bits hold it for nearly any run that there is. Runs for which they might not are a `Wide`: whoever asks
 prices those by the rating function itself. Refuses to know where runs come from, and in what order a month is counted.
 """
@@ -74,7 +74,7 @@ class Counter:
         """Whether a unit costs the same however many were used."""
         return not self.size and self.starts == (0,) and not self.fees[0]
 
-    def at_most(self, adds: float) -> float:
+    def at_most(self, adds: Any) -> Any:
         """No less than what `adds` more cost, and than `adds` themselves."""
         return (adds + 1) * (max(self.factors) + 1.0) + float(sum(self.fees))
 
@@ -172,8 +172,14 @@ class Tariff:
         total = self._together(runs, quantities, before)
         if self.hours is None or not self.modified:
             return (total + self.half) // self.divisor * self.step
-        weight, over = self.hours.weighed(runs)
-        return (total * weight + over * self.half) // (over * self.divisor) * self.step
+        return self._weighed(total, *self.hours.weighed(runs)) * self.step
+
+    def _weighed(self, total: Ints, weight: Ints, over: Ints) -> Ints:
+        """(total × weight + half × over) // (divisor × over), its whole part taken out first: so the products stay small."""
+        whole, rest = np.divmod(total, self.divisor)
+        steps, left = np.divmod(whole * weight, over)
+        shares: Ints = (left * self.divisor + rest * weight + over * self.half) // (over * self.divisor)
+        return steps + shares
 
     def unknown(self, runs: Runs) -> bool:
         """Whether it prices units of which some run does not say how many there were."""
@@ -202,19 +208,29 @@ class Tariff:
         typed = self.texts.typed[runs.text]
         return np.where(typed <= runs.gpus, typed, 0)
 
+    def fits(self, runs: Runs) -> NDArray[np.bool_]:
+        """For which runs 64 bits hold every step of `costs`."""
+        return np.asarray(self._largest({name: getattr(runs, name).astype(np.float64) for name in Runs.__slots__}) < MOST)
+
     def _check(self, runs: Runs) -> None:
-        """Wide unless 64 bits hold every step of `costs`; looked at from above, with floats."""
-        most = {name: float(getattr(runs, name).max(initial=0)) for name in Runs.__slots__}
-        elapsed = most["elapsed"]
-        adds = {"cpu": max(most["cpus"] * elapsed, most["cpu_used"]), "mem": max(most["mem_mib"] * elapsed, most["mem_used"]),
-                "gpu": most["gpus"] * elapsed} | {name: float(values.max()) * elapsed for name, values in self.texts.counts.items()}
-        total = sum(adds.values()) + float(self.texts.lump.max()) * elapsed + self.half
-        total += sum(one.at_most(adds.get(one.name, float(self.texts.units.max()) * elapsed)) for one in self.counters)
-        factor, one = (float(self.hours.factors.max()), self.hours.one) if self.hours and self.modified else (1.0, 1)
-        long = float((runs.end - runs.begin).max(initial=0)) + 1 if self.modified else 1.0
-        steps = (total * max(factor, one) * long, self.divisor * one * long, total / self.divisor * self.step * (factor / one + 1))
-        if max(steps) >= MOST / 2:
+        """Wide unless all of them fit, as the largest of every column would."""
+        most = {name: np.float64(getattr(runs, name).max(initial=0)) for name in Runs.__slots__}
+        most["begin"] = most["end"] - np.float64((runs.end - runs.begin).max(initial=0))
+        if self._largest(most) >= MOST and not self.fits(runs).all():
             raise Wide
+
+    def _largest(self, of: Mapping[str, Any]) -> Any:
+        """No less than the largest number on the way to the cost of runs with these columns, in floats."""
+        adds = {"cpu": np.maximum(of["cpus"] * of["elapsed"], of["cpu_used"]), "gpu": of["gpus"] * of["elapsed"],
+                "mem": np.maximum(of["mem_mib"] * of["elapsed"], of["mem_used"])}
+        adds |= {name: float(values.max()) * of["elapsed"] for name, values in self.texts.counts.items()}
+        extra = float(self.texts.units.max()) * of["elapsed"]
+        total = reduce(np.add, adds.values()) + float(self.texts.lump.max()) * of["elapsed"] + self.half
+        total = reduce(np.add, (one.at_most(adds.get(one.name, extra)) for one in self.counters), total)
+        factor, one = (float(self.hours.factors.max()), self.hours.one) if self.hours and self.modified else (1.0, 1)
+        long = of["end"] - of["begin"] + 1 if self.modified else 1.0
+        return reduce(np.maximum, (total, (total / self.divisor + 3.0 * self.divisor) * max(factor, one) * long,
+                                   total / self.divisor * self.step * (factor / one + 1)))
 
 
 def tariffs(book: Book, lines: Sequence[str], texts: Sequence[str], first: int, last: int) -> list[Tariff]:

@@ -165,7 +165,16 @@ def _prices(question: Question, tariff: Tariff, runs: Runs, before: Counters) ->
     except Wide:
         if tariff.counted:
             raise
-        return _rated(question, tariff, runs)
+        return _either_way(question, tariff, runs)
+
+
+def _either_way(question: Question, tariff: Tariff, runs: Runs) -> Ints:
+    """Runs that 64 bits may not hold by the rating function itself."""
+    fits, price = tariff.fits(runs), np.zeros(len(runs.end), np.int64)
+    narrow = runs.at(np.flatnonzero(fits))
+    price[fits] = tariff.costs(narrow, tariff.quantities(narrow), {})
+    price[~fits] = _rated(question, tariff, runs.at(np.flatnonzero(~fits)))
+    return price
 
 
 def _rated(question: Question, tariff: Tariff, runs: Runs) -> Ints:

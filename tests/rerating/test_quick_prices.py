@@ -129,7 +129,8 @@ PLAIN = RateCard("mu", 1, "THB", datetime(2026, 1, 1, tzinfo=UTC), Policy.USED, 
 
 def test_numbers_that_64_bits_may_not_hold_are_refused_and_never_wrapped() -> None:
     """2⁶² core-seconds at a prime price; a price that is too large alone."""
-    wide = columns(frame([ONE | {"cpu_used_core_seconds": 2**62}]))
+    wide = columns(frame([ONE | {"cpu_used_core_seconds": 2**62}, ONE]))
+    assert tariff(replace(PLAIN, prices=(Price("cpu", (Step(0, 999_983),)),))).fits(wide).tolist() == [False, True]
     with pytest.raises(Wide):
         tariff(replace(PLAIN, prices=(Price("cpu", (Step(0, 999_983),)),))).quantities(wide)
     with pytest.raises(Wide):
