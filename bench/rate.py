@@ -44,6 +44,7 @@ def _report(size: int, told: dict[str, Figures], sql: Figures, rows: Figures) ->
         "duckdb_seconds": round(sql["seconds"] / product["seconds"], 2),
         "duckdb_cpu_seconds": round(sql["cpu_seconds"] / product["cpu_seconds"], 2),
         "pandas_per_second": round((size / product["seconds"]) / (by_rows / rows["seconds"]), 1),
+        "pandas_per_cpu_second": round((size / product["cpu_seconds"]) / (by_rows / rows["cpu_seconds"]), 1),
         "growth_exponent": exponent(small["seconds"], product["seconds"], size / max(size // 10, 1)),
         "growth_exponent_cpu": exponent(small["cpu_seconds"], product["cpu_seconds"], size / max(size // 10, 1)),
         "growth_peak": round(product["peak_mib"] / small["peak_mib"], 2)}
