@@ -96,6 +96,14 @@ def _account(dispute: Dispute, kind: Kind, owner: str) -> LedgerName:
     return LedgerName(kind, owner, dispute.currency)
 
 
+def touched(payment: Payment) -> list[LedgerName]:
+    """Every account that a dispute over this payment may post to, its payer's wallet where some of the money is there."""
+    owners = {Kind.DISPUTE: payment.provider, Kind.CLEARING: payment.provider, Kind.UNAPPLIED: payment.provider, Kind.WRITE_OFF: "disputes"}
+    if payment.credited_micro:
+        owners[Kind.WALLET] = payment.wallet
+    return [LedgerName(kind, owner, payment.currency) for kind, owner in owners.items()]
+
+
 def withdrawn_postings(dispute: Dispute) -> list[Posting]:
     """The provider took the money from us; backwards when it gives it back."""
     return balanced([Posting(_account(dispute, Kind.DISPUTE, dispute.provider), dispute.amount_micro),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from engine.disputes import CLOSES, Dispute, DisputeStatus, check_move, decide_dispute, lost_postings, withdrawn_postings
+from engine.disputes import CLOSES, Dispute, DisputeStatus, check_move, decide_dispute, lost_postings, touched, withdrawn_postings
 from engine.ids import new_id
 from engine.ledger import Kind, LedgerName, reversed_postings
 from engine.payments import Decision, EventKind, Payment, ProviderEvent, Step
@@ -25,6 +25,7 @@ def apply_dispute(tx: Transaction, event: ProviderEvent, since: datetime) -> Dec
     if decision.step in (Step.IGNORE, Step.CONTRADICT):
         tx.audit.record(f"dispute.{decision.step}", f"dispute:{event.object}", provider=event.provider, event=event.key, why=decision.why)
     if decision.step is Step.BOOK and payment is not None:
+        tx.ledger.lock(touched(payment))        # who pays from the wallet at this moment comes first, or sees what is frozen
         _APPLY[event.kind](tx, event, payment, dispute or _open(tx, event, payment))
     return decision
 
