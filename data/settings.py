@@ -244,7 +244,8 @@ class Settings(ProviderSettings):
     def payment_providers(self) -> tuple[str, ...]:
         """Those that payers may choose from, the first offered first; none where payments are switched off."""
         first = self.payment_provider
-        return (first, *(name for name in self.switched_on() if name != first)) if first else ()
+        bank = ("bank_qr",) if self.promptpay_id or self.bank_iban else ()
+        return (first, *(name for name in (*self.switched_on(), *bank) if name != first)) if first else ()
 
     @property
     def topup_minimum_micro(self) -> int:

@@ -24,6 +24,8 @@ from webhooks.log import say
 from webhooks.metrics import Metrics
 from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
+from webhooks.providers.bank_page import BankPage
+from webhooks.providers.bank_qr import BankQrProvider
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
 from webhooks.providers.dummy_desk import DummyDesk
@@ -32,7 +34,7 @@ from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
 from webhooks.worker import Worker, sweep
 
 QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
-PEOPLE = ("/pay/", "/dummy/")                                   # answered with pages
+PEOPLE = ("/pay/", "/bank/", "/dummy/")                                   # answered with pages
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SWEEP_SECONDS = 15
 RECONCILE_SECONDS = 15 * 60
@@ -66,6 +68,8 @@ def _routes(sidecar: Sidecar) -> list[Route]:
     for provider in sidecar.providers.values():
         if isinstance(provider, DummyProvider):
             routes += DummyCheckout(provider, sidecar.own_url).routes() + DummyDesk(provider).routes()
+        elif isinstance(provider, BankQrProvider):
+            routes += BankPage(provider).routes()
     return routes
 
 

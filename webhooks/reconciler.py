@@ -12,6 +12,7 @@ from data.postgres.health import TROUBLE
 from data.postgres.shelves.reconciliation import Run
 from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import turn_if_free
+from engine.bank import NAME as BANK
 from engine.errors import DomainError
 from engine.outbox import Job
 from engine.payments import Movement, ProviderTrouble
@@ -26,6 +27,7 @@ RECONCILING = 0x7265636F                        # the advisory lock of whichever
 AGAIN = timedelta(hours=6)                      # a day that differs is looked at again after so long
 DAYS = 7                                        # and for so many days
 PATIENCE = timedelta(days=1)                    # a movement was heard of long ago: nothing waits for it
+SILENT = frozenset({BANK})      # tell nothing by themselves: a bank's statement is compared where it is brought
 
 
 def reconcile(store: Store, provider: PaymentProvider, day: date, by: str) -> Run:
@@ -75,7 +77,7 @@ def reconcile_due(store: Store, providers: Mapping[str, PaymentProvider]) -> Non
     """Called by a timer, in every sidecar: one of them does it."""
     try:
         with turn_if_free(store.engine, RECONCILING) as mine:
-            for provider in providers.values() if mine else ():
+            for provider in (one for one in providers.values() if mine and one.name not in SILENT):
                 for day in store.read(lambda tx, name=provider.name: due_days(tx, name)):  # type: ignore[misc]
                     reconcile(store, provider, day, ACTOR)
     except (DomainError, *TROUBLE) as error:

@@ -156,6 +156,13 @@ INVARIANTS = (
           select series, year, sequence from receipt union select series, year, sequence from document) r
           on r.series = s.series and r.year = s.year
         group by s.series, s.year, s.last having count(r.sequence) <> s.last or coalesce(max(r.sequence), 0) <> s.last"""),
+    Invariant("a line of a bank statement that was applied is the money of its payment", """
+        select 'bank line ' || l.id from bank_line l left join payment p on p.id = l.payment_id
+        where l.state = 'applied' and (p.provider, p.money_ref, p.received_micro, p.currency) is distinct from
+              ('bank_qr', 'line_' || l.id, l.amount_micro, l.currency)"""),
+    Invariant("money from a bank stands on its statement", """
+        select 'payment ' || p.reference from payment p left join bank_line l on l.payment_id = p.id
+        where p.provider = 'bank_qr' and p.received_micro > 0 and l.id is null"""),
     Invariant("a document says the total of what it is about", """
         select 'document ' || d.number from document d
         left join receipt r on d.kind = 'receipt' and d.subject = r.id

@@ -19,6 +19,7 @@ from data.analytics.lake import Lake
 from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.audit import AuditShelf
+from data.postgres.shelves.bank import BankShelf
 from data.postgres.shelves.commitments import CommitmentShelf
 from data.postgres.shelves.documents import DocumentShelf, MailShelf
 from data.postgres.shelves.explain_reads import ExplainReadsShelf
@@ -199,6 +200,11 @@ class PostgresTransaction:
     def documents(self) -> DocumentShelf:
         """What was handed out."""
         return DocumentShelf(self.connection)
+
+    @cached_property
+    def bank(self) -> BankShelf:
+        """Lines of bank statements."""
+        return BankShelf(self.connection)
 
     @cached_property
     def mail(self) -> MailShelf:

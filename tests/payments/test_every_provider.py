@@ -89,7 +89,7 @@ def test_the_dummy_does_not_exist_in_production(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dummy payment provider does not run in production"):
         load_providers(around)
     assert load_providers(around.model_copy(update={"payment_provider": ""})) == {}
-    with pytest.raises(ValueError, match="known are dummy"):
+    with pytest.raises(ValueError, match="known are bank_qr, dummy"):
         load_providers(around.model_copy(update={"payment_provider": "strype"}))
 
 

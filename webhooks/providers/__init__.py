@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from data.settings import Settings
 from engine.ports import PaymentProvider
+from webhooks.providers.bank_qr import BankQrProvider
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.omise import OmiseProvider
 from webhooks.providers.paystack import PaystackProvider
 from webhooks.providers.stripe import StripeProvider
 
 REGISTRY: dict[str, Callable[[Settings], PaymentProvider]] = {
+    "bank_qr": BankQrProvider,
     "dummy": DummyProvider,
     "omise": OmiseProvider,
     "paystack": PaystackProvider,
