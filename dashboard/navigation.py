@@ -54,6 +54,7 @@ OPERATIONS = (
 FINANCE = (
     Entry("finance", "Overview", "account_balance", "finance", Action.SEE_FINANCE),
     Entry("wallets", "Wallets", "account_balance_wallet", "wallets", Action.SEE_FINANCE),
+    Entry("bank", "Bank statement", "assured_workload", "bank", Action.SEE_FINANCE),
     Entry("refunds", "Refunds & disputes", "undo", "refunds", Action.SEE_FINANCE),
     Entry("reconciliation", "Reconciliation", "balance", "reconciliation", Action.SEE_FINANCE),
     Entry("inbox", "Inbox", "move_to_inbox", "inbox", Action.SEE_FINANCE),

@@ -21,15 +21,15 @@ UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600, "extra": 3600}      #
 
 STATE_COLOURS = {
     **dict.fromkeys(("active", "paid", "free", "billed", "matched", "verified", "settled", "complete", "succeeded",
-                     "taken", "confirmed", "credited", "processed", "done", "won"), "green"),
+                     "taken", "confirmed", "credited", "applied", "processed", "done", "won"), "green"),
     **dict.fromkeys(("allocated", "running", "submitted", "processing", "working"), "blue"),
     **dict.fromkeys(("pending", "draining", "maintenance", "held", "unapplied", "late", "scheduled",
-                     "requested", "received", "queued", "open"), "orange"),
+                     "requested", "received", "queued", "open", "waiting"), "orange"),
     **dict.fromkeys(("provisioning", "stopping"), "violet"),
     **dict.fromkeys(("failed", "quarantined", "cleanup_failed", "overdue", "broken", "refused", "rejected",
                      "dead", "differs", "lost"), "red"),
     **dict.fromkeys(("draft", "unbilled", "void", "released", "expired", "refunded", "archived", "disabled",
-                     "withdrawn"), "gray"),
+                     "withdrawn", "set_aside"), "gray"),
 }
 
 
