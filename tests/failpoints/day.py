@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -23,12 +23,14 @@ from data import failpoints
 from data.postgres.health import figures
 from data.postgres.store import PostgresTransaction, Store, connect
 from data.settings import Settings
+from engine.bank import NewLine, keyed
 from engine.money import Money
 from engine.payments import Checkout, EventKind, Movement, Outcome, Payment, ProviderEvent, ProviderTrouble
 from engine.policy import OPERATOR
 from engine.receipts import Receipt
 from engine.refunds import RefundAnswer, RefundOrder, RefundStatus
 from engine.services.adjustments import confirm_adjustment, request_adjustment
+from engine.services.bank import apply_line, bring
 from engine.services.payments import start_payment
 from engine.services.receipts import create_receipt, void_receipt
 from engine.services.refunds import request_refund
@@ -143,6 +145,7 @@ class Day:
         self.expired("erin")
         self.wallets()
         self.reconciled(payments)
+        self.banked()
         self.assigned("alice")
 
     def paid_for(self, payer: str) -> Payment:
@@ -221,6 +224,13 @@ class Day:
         for kept in self.store.read(lambda tx: tx.payments.unapplied()):
             self.store.run(lambda tx, kept=kept: assign_unapplied(tx, kept.reference, owner, "she showed the slip", OPERATOR),  # type: ignore[misc]
                            actor="operator", place="wallets.assign")
+
+    def banked(self) -> None:
+        """A statement with one transfer for nobody we know."""
+        lines = keyed([NewLine(date(2026, 11, 27), 5_000_000, "THB", "for nobody")])
+        self.store.run(lambda tx: bring(tx, lines, "november.csv", OPERATOR), actor="operator", place="bank.bring")
+        for line in self.store.read(lambda tx: tx.bank.listed("waiting")):
+            self.store.run(lambda tx, line=line: apply_line(tx, line.id, "", OPERATOR), actor="operator", place="bank.apply")  # type: ignore[misc]
 
     def reconciled(self, payments: dict[str, Payment]) -> None:
         """The provider knows one charge more than it ever told."""

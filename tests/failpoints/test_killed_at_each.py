@@ -124,7 +124,7 @@ def test_a_quiet_day_passes_every_place(lives: Lives) -> None:
     assert set(HERE) <= set((home / "passed").read_text().split())
     books = ledger(store)
     assert books["dispute:dummy:THB"] > 0 and "refund_pending:dummy:THB" not in books and "unapplied:dummy:THB" not in books
-    assert (books["wallet:alice:THB"], books["wallet:bob:THB"], books["wallet:gina:THB"]) == (12_340_000, 75_000_000, LARGE - 50_000_000)
+    assert (books["wallet:alice:THB"], books["wallet:bob:THB"], books["wallet:gina:THB"]) == (17_340_000, 75_000_000, LARGE - 50_000_000)
     lives.over(store)
 
 
