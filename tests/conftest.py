@@ -32,6 +32,7 @@ Corehours = Callable[..., subprocess.CompletedProcess[str]]
 AUDIT_KEY = "audit key of the tests: the template's chain and a test's own are one"
 CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
                   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+WAITING = ("browser", "failpoints", "setup", "payments", "ingest", "documents", "refunds", "outbox")
 made_here: list[str] = []
 
 
@@ -54,12 +55,10 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)         # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker drives Chromium, in the order of the files: those tests share a dashboard and its database."""
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
+    """Folders whose tests wait for other programs come first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: WAITING.index(folder) if (folder := item.path.parent.name) in WAITING else len(WAITING))
 
 
 @pytest.fixture(scope="session")

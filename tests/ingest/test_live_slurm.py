@@ -26,7 +26,7 @@ NAMES = ["pipe|in|name", "two\nlines", "=2+5+cmd|calc", "  spaces  ", "ภาษ
 GROWS = ["elapsed_seconds", "mem_used_mib_seconds"]
 EVERYTHING = (100_000_000, 4_000_000_000)
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]      # one cluster for all of them
+pytestmark = pytest.mark.slurm
 
 
 @pytest.fixture(scope="module")
