@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from contextlib import redirect_stdout
 from datetime import date, timedelta
 
 from commands.installation import installation
@@ -36,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         today = store.read(lambda tx: tx.now).astimezone(store.settings.zone).date()
         day = _day(args.day, today)
         store.read(lambda tx: may_reconcile(tx, day, OPERATOR))
-        found = reconcile(store, providers[args.provider], day, OPERATOR.name)
+        with redirect_stdout(sys.stderr):           # what the sidecar would log is no part of the answer
+            found = reconcile(store, providers[args.provider], day, OPERATOR.name)
     print(json.dumps(as_json(found)) if args.json else _page(found))
     return 0 if found.outcome is Outcome.MATCHED else 1
 

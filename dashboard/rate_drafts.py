@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
@@ -150,9 +150,9 @@ def download(cards: Sequence[RateCard], name: str) -> None:
                        on_click="ignore", disabled=not cards)
 
 
-def what_if(card: RateCard, by: Person) -> Effect | None:
+def what_if(card: RateCard, by: Person, progress: Callable[[float], None]) -> Effect | None:
     """What the last 90 days would have cost by `card`, from the analytics copy; None when it prices no job of them."""
-    told = reads_what_if.answer(card_to_text(replace(card, version=0)), *reads_what_if.usual_days(datetime.now(UTC)), by)
+    told = reads_what_if.answer(card_to_text(replace(card, version=0)), *reads_what_if.usual_days(datetime.now(UTC)), by, progress)
     return told.effect if told.effect and told.effect.jobs else None
 
 

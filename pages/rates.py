@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import access, rate_drafts, rate_parts, reads_operations, tables
+from dashboard import access, rate_drafts, rate_parts, reads_operations, tables, what_if_parts
 from dashboard.words import count, plain
 from engine.rate_text import card_to_text
 from engine.rates import RateCard
@@ -54,7 +54,8 @@ def by_form(newest: RateCard) -> None:
         rate_drafts.download([card] if card else [], newest.line)
     if card is None:
         return
-    found = rate_drafts.what_if(card, person)
+    with what_if_parts.underway() as progress:
+        found = rate_drafts.what_if(card, person, progress)
     if found:
         rate_drafts.show_what_if(found, card.currency)
     else:
