@@ -60,6 +60,7 @@ def test_sign_in_leads_where_one_wanted_to_go(site: Site, new_page: Callable[...
     assert SESSION_COOKIE not in str(page.evaluate("document.cookie"))
 
 
+@pytest.mark.long
 def test_a_wrong_password_and_an_unknown_name_read_alike(new_page: Callable[..., Page]) -> None:
     page = new_page()
     for name in ("researcher", "nobody-here"):
@@ -99,6 +100,7 @@ def test_a_researcher_cannot_open_an_admin_page_by_its_link(site: Site, open_as:
     ("admin", ["Home", "Rate cards", "Audit", "Overview"], []),
     ("finance", ["Billing queue", "Overview"], []), ("researcher", ["Usage"], ["Billing queue", "Audit"]),
     ("auditor", ["Audit", "Rate cards", "Overview"], [])])
+@pytest.mark.long
 def test_each_role_sees_its_sections(open_as: OpenAs, name: str, listed: list[str], unlisted: list[str]) -> None:
     page = open_as(name)
     for title in listed:
@@ -150,6 +152,7 @@ def test_a_websocket_from_another_site_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth/enter", "/auth/logout"])
+@pytest.mark.long
 def test_another_site_cannot_sign_anybody_in_or_out(site: Site, open_as: OpenAs, path: str) -> None:
     token = cookie(open_as("researcher"))
     headers = {"Cookie": f"{SESSION_COOKIE}={token}", "Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"}
@@ -174,6 +177,7 @@ def test_a_disabled_person_is_out_at_the_next_click(site: Site, new_page: Callab
     page.get_by_label("Username").wait_for()
 
 
+@pytest.mark.long
 def test_signing_out_in_one_tab_empties_the_other(open_as: OpenAs) -> None:
     """Within ten seconds and without a click: nothing of the person stays on a screen."""
     page = open_as("researcher", "/profile")
@@ -185,6 +189,7 @@ def test_signing_out_in_one_tab_empties_the_other(open_as: OpenAs) -> None:
     expect(page.get_by_text("Where you are signed in")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_new_password_ends_the_other_sessions(site: Site, new_page: Callable[..., Page]) -> None:
     name, page, other = newcomer(site, "changer"), new_page(), new_page()
     for one in (page, other):
@@ -212,6 +217,7 @@ def test_the_log_has_a_line_a_request_and_no_secret(site: Site, open_as: OpenAs)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.long
 def test_light_and_dark(site: Site, new_page: Callable[..., Page], scheme: str, tmp_path: Path) -> None:
     """The theme is ours in both, every byte comes from this site, and the policy lets all of it through."""
     page = new_page(scheme=scheme)

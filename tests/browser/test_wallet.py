@@ -120,6 +120,7 @@ def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: tupl
     assert store.read(lambda tx: [where for promise in INVARIANTS if (where := violations(tx, promise)[1])]) == []
 
 
+@pytest.mark.long
 def test_a_second_admin_confirms_a_large_change(enter: Enter, centre: tuple[str, Store]) -> None:
     """ann takes 5,000 into alice's wallet, cannot confirm it herself; ben does."""
     store = centre[1]

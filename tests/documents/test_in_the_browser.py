@@ -54,6 +54,7 @@ def test_a_receipt_comes_down_in_english_and_thai(open_as: OpenAs, site: Site) -
         assert words in text and receipt.number in text
 
 
+@pytest.mark.long
 def test_an_address_is_kept_and_a_wrong_one_refused(open_as: OpenAs, site: Site) -> None:    # noqa: F811
     page = open_as("finance", "/profile")
     for address, answer in (("no address", "This is no e-mail address."), ("finance@example.org", "Documents go there from now on.")):

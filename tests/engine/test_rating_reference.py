@@ -6,6 +6,7 @@ from itertools import pairwise
 from random import Random
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -71,6 +72,7 @@ def test_without_ladders_any_part_may_be_rated_alone(seed: int, chosen: list[boo
     assert_frame_equal(apart.sort("run_key"), rate(runs, cards).sort("run_key"))
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_random_jobs() -> None:
     """Twenty books of random cards with 5,000 random jobs each, one of plain cards only."""
     for seed in range(20):

@@ -32,7 +32,7 @@ from tests.payments.conftest import _job
 # Places of HTTP requests, killed by the tests of the door.
 ELSEWHERE = ("inbox.storing", "inbox.stored")                       # tests/payments/test_killed_anywhere.py
 HERE = [name for name in NAMES if name not in ELSEWHERE]
-USUAL = HERE[::6]               # a run of all tests kills at these, -m long at every place with five seeds
+USUAL = HERE[::9]               # a run of all tests kills at these, -m long at every place with five seeds
 DAYS = [pytest.param(place, seed, marks=[] if place in USUAL and not seed else pytest.mark.long) for place in HERE for seed in range(5)]
 
 

@@ -22,7 +22,7 @@ from tests.payments.conftest import Books, SidecarThread, wait_until
 from tests.payments.rigs import RIGS, FakeRig
 
 
-@pytest.fixture(params=["omise", "stripe"])
+@pytest.fixture(params=[pytest.param("omise", marks=pytest.mark.long), "stripe"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeRig]:
     """Those that take Thai baht, which these receipts are in."""
     with RIGS[request.param](tmp_path) as made:

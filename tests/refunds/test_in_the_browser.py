@@ -49,6 +49,7 @@ def test_finance_gives_a_part_of_a_receipt_back(open_as: OpenAs, front: Desk) ->
     expect(page.get_by_text("1 refund", exact=True).first).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_dead_job_is_tried_again(open_as: OpenAs, front: Desk) -> None:    # noqa: F811
     front.paid("outbox-bob")
     front.store.run(lambda tx: tx.outbox.add("test.nothing", "one", {"word": "one"}))

@@ -65,6 +65,7 @@ def test_the_environment_is_made_once_then_used(house: Path, tmp_path_factory: p
     assert (house / ".venv" / "made-by-corehours").stat().st_mtime_ns == made
 
 
+@pytest.mark.long
 def test_after_kill_9_in_the_middle_it_is_made_anew(house: Path) -> None:
     making = subprocess.Popen([house / "corehours", "where"], env=PLAIN, start_new_session=True,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,6 +77,7 @@ def test_after_kill_9_in_the_middle_it_is_made_anew(house: Path) -> None:
     assert "Preparing" in again.stderr and again.returncode == 0
 
 
+@pytest.mark.long
 def test_three_at_once_make_it_once(house: Path) -> None:
     many = [subprocess.Popen([house / "corehours", "where"], env=PLAIN, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              text=True) for _ in range(3)]
@@ -84,6 +86,7 @@ def test_three_at_once_make_it_once(house: Path) -> None:
     assert sum("Preparing" in err for _, err in said) == 1
 
 
+@pytest.mark.long
 def test_other_pins_make_it_anew_and_a_failure_shows_what_pip_said(house: Path) -> None:
     corehours(house, "where")
     (house / "requirements.txt").write_text("no-such-library-anywhere==9.9\n")
@@ -92,6 +95,7 @@ def test_other_pins_make_it_anew_and_a_failure_shows_what_pip_said(house: Path) 
     assert "could not be installed" in failed.stderr and "no-such-library-anywhere" in failed.stderr
 
 
+@pytest.mark.long
 def test_spark_is_added_only_where_it_is_asked_for(house: Path) -> None:
     """To what is there, whichever came first; what is installed is not installed again."""
     (house / "requirements-spark.txt").write_text("# none\n")
@@ -112,6 +116,7 @@ def test_somebody_elses_environment_is_left_alone(house: Path) -> None:
     assert (house / ".venv" / "bin").exists()
 
 
+@pytest.mark.long
 def test_prepare_makes_the_environment_and_leaves(house: Path) -> None:
     """For images: everything is fetched when the image is made, nothing when it starts."""
     assert corehours(house, "--prepare").returncode == 0
