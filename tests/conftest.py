@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from data.postgres.server import running
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.services.rates import ensure_default_cards
+from tests.programs import Programs
 
 ROOT = Path(__file__).resolve().parents[1]
 Corehours = Callable[..., subprocess.CompletedProcess[str]]
@@ -116,12 +116,17 @@ def installation_env(database_url: str, tmp_path: Path) -> dict[str, str]:
             "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Starts this house's programs as processes, quickly."""
+    return Programs()
+
+
 @pytest.fixture
-def corehours(installation_env: dict[str, str]) -> Corehours:
+def corehours(installation_env: dict[str, str], programs: Programs) -> Corehours:
     """Run a command as `./corehours` would: `corehours("check", "--json").stdout`."""
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "commands", *words], env={**installation_env, **more}, cwd=ROOT,
-                              capture_output=True, text=True, timeout=120, check=False)
+        return programs.run("commands", words, {**installation_env, **more})
     return run
 
 

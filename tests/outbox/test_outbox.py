@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,8 +20,9 @@ from engine.payments import Outcome, ProviderTrouble
 from engine.policy import OPERATOR
 from engine.services.outbox import replay_job
 from engine.users import Person, Role
-from tests.conftest import ROOT, Corehours
+from tests.conftest import Corehours
 from tests.payments.conftest import wait_until
+from tests.programs import Program, Programs
 from webhooks import outbox
 from webhooks.jobs import Context
 from webhooks.metrics import Metrics
@@ -198,18 +197,17 @@ def test_the_database_itself_guards_jobs(store: Store) -> None:
 
 
 @pytest.fixture
-def work(installation_env: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def work(installation_env: dict[str, str], programs: Programs, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Starts a process of workers; whatever still runs at the end is killed."""
-    made: list[subprocess.Popen[str]] = []
+    made: list[Program] = []
 
-    def start(seconds: float = 0, **more: str) -> subprocess.Popen[str]:
-        made.append(subprocess.Popen([sys.executable, "-m", "tests.outbox.working", str(tmp_path / "written"), str(seconds)],
-                                     env={**installation_env, **more}, cwd=ROOT, stdout=subprocess.DEVNULL, text=True))
+    def start(seconds: float = 0, **more: str) -> Program:
+        made.append(programs.start("tests.outbox.working", [str(tmp_path / "written"), str(seconds)], {**installation_env, **more},
+                                   tmp_path / f"worker{len(made)}"))
         return made[-1]
     yield start
-    for process in made:
-        process.kill()
-        process.wait()
+    for program in made:
+        program.kill()
 
 
 def leases_are_over(store: Store) -> None:
@@ -219,13 +217,13 @@ def leases_are_over(store: Store) -> None:
 
 @pytest.mark.parametrize("place", [name for name in NAMES if name.startswith("outbox.") and "put_off" not in name])
 def test_killed_between_any_two_steps_the_job_is_done(
-        store: Store, hands: Hands, work: Callable[..., subprocess.Popen[str]], tmp_path: Path, place: str) -> None:
+        store: Store, hands: Hands, work: Callable[..., Program], tmp_path: Path, place: str) -> None:
     """Once where the kill came before the handler or after the mark; a second time, by a handler that must look first, only
     where it fell between the two."""
     queue(store, "one")
     doomed = work(COREHOURS_FAILPOINT=place)
-    wait_until(lambda: doomed.poll() is not None, f"killed at {place}")
-    assert doomed.returncode == -signal.SIGKILL
+    wait_until(lambda: doomed.ended() is not None, f"killed at {place}")
+    assert doomed.ended() == -signal.SIGKILL
     written = (tmp_path / "written").read_text().split() if (tmp_path / "written").exists() else []
     assert written == ([] if place.startswith("outbox.claim") else ["one"])
     leases_are_over(store)
@@ -235,7 +233,7 @@ def test_killed_between_any_two_steps_the_job_is_done(
 
 
 def test_three_processes_killed_again_and_again_do_every_job(
-        store: Store, work: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+        store: Store, work: Callable[..., Program], tmp_path: Path) -> None:
     """Sixty jobs, nine kill -9 in the midst of them: every job is done in the end."""
     file, kills = tmp_path / "written", 9
 
@@ -247,7 +245,6 @@ def test_three_processes_killed_again_and_again_do_every_job(
         before = len(written())
         wait_until(lambda before=before: len(written()) > before or all_done(store), "some work")  # type: ignore[misc]
         running[kill % 3].kill()
-        running[kill % 3].wait()
         running[kill % 3] = work(0.02)
     leases_are_over(store)
     wait_until(lambda: all_done(store), "all done", seconds=80)

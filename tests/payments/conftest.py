@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,10 +31,10 @@ from engine.services.adjustments import request_adjustment
 from engine.services.payments import start_payment
 from engine.services.receipts import create_receipt
 from engine.users import Person, Role
+from tests.programs import Program, Programs
 from webhooks.app import make_app
 from webhooks.providers import signing
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "first-secret"
 ENDED = datetime(2026, 10, 3, 12, tzinfo=UTC)
 _numbers = count(1)
@@ -92,20 +90,21 @@ class SidecarThread(Door):
 class SidecarProcess(Door):
     """One `python -m webhooks`, started and killed as a test likes."""
 
+    programs: Programs
     env: dict[str, str]
-    process: subprocess.Popen[str] | None = None
+    folder: Path
+    program: Program | None = None
 
     def start(self, **more: str) -> SidecarProcess:
         """Start it and wait until it answers."""
         env = {**self.env, "COREHOURS_SIDECAR_URL": self.url, **more}
-        self.process = subprocess.Popen([sys.executable, "-m", "webhooks", "--port", str(self.port)], cwd=ROOT, env=env,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.program = self.programs.start("webhooks", ["--port", str(self.port)], env, self.folder)
         wait_until(self.answers, "the sidecar answers")
         return self
 
     def answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, f"the sidecar ended: {self.process.stdout and self.process.stdout.read()}"
+        assert self.program is not None
+        assert self.program.ended() is None, f"the sidecar ended: {self.program.said()}"
         try:
             return requests.get(f"{self.url}/healthz", timeout=2).status_code == 200
         except requests.ConnectionError:
@@ -113,19 +112,13 @@ class SidecarProcess(Door):
 
     def died(self) -> bool:
         """True once it was killed by SIGKILL."""
-        return self.process is not None and self.process.poll() == -signal.SIGKILL
+        return self.program is not None and self.program.ended() == -signal.SIGKILL
 
     def stop(self) -> str:
         """SIGTERM; what it had said."""
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            said, _ = self.process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            said, _ = self.process.communicate()
-        return said
+        assert self.program is not None
+        self.program.stop()
+        return self.program.said()
 
 
 def free_port() -> int:
@@ -163,16 +156,16 @@ def sidecar_env(installation_env: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def new_sidecar(sidecar_env: dict[str, str]) -> Iterator[Callable[[], SidecarProcess]]:
+def new_sidecar(sidecar_env: dict[str, str], programs: Programs, tmp_path: Path) -> Iterator[Callable[[], SidecarProcess]]:
     """Makes sidecars; whatever still runs is stopped at the end."""
     made: list[SidecarProcess] = []
 
     def make() -> SidecarProcess:
-        made.append(SidecarProcess(sidecar_env))
+        made.append(SidecarProcess(programs, sidecar_env, tmp_path / f"sidecar{len(made)}"))
         return made[-1]
     yield make
     for one in made:
-        if one.process is not None:
+        if one.program is not None:
             one.stop()
 
 

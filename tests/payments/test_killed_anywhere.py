@@ -115,7 +115,7 @@ def test_told_to_stop_it_first_applies_what_it_took(new_sidecar: Callable[[], Si
     for body in bodies:
         assert sidecar.post(body).status_code == 200
     sidecar.stop()
-    assert sidecar.process is not None and sidecar.process.returncode == 0
+    assert sidecar.program is not None and sidecar.program.ended() == 0
     assert all(books.status(receipt) == "paid" for receipt in receipts)
 
 
