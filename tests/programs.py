@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (*(f"commands.{path.stem}" for path in sorted((ROOT / "commands").glob("[a-z]*.py"))), "webhooks.app", "webhooks.worker")
@@ -69,7 +71,8 @@ class Programs:
         process = self.forking.Process(target=_run, args=(module, tuple(words), dict(environment), str(out), str(err)))
         out.touch()
         err.touch()
-        process.start()
+        with patch.dict(sys.modules, __main__=ModuleType("__main__")):     # else what runs here is imported there, a page under test too
+            process.start()
         return Program(process, out, err)
 
     def run(self, module: str, words: Sequence[str], environment: Mapping[str, str],
