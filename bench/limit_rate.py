@@ -13,7 +13,7 @@ import polars as pl
 from bench.limit_ingest import priced_text
 from bench.measure import Measured
 from bench.rows import KEPT, digest, stored
-from ingest.pricing import parquet_writer, row_groups
+from ingest.pricing import ROW_GROUP, in_frames, parquet_writer
 
 BLOCK = 8 << 20
 
@@ -35,10 +35,11 @@ def main(path: Path, out: Path) -> str:
     """Figures of one run, and what it made."""
     with Measured() as measured:
         writer = None
-        for group in row_groups(blocks(path)):
+        for group in in_frames(blocks(path), ROW_GROUP):
             rows = group.to_arrow(compat_level=pl.CompatLevel.newest())
             writer = writer or parquet_writer(out, rows.schema)
             writer.write_table(rows)
+            del group, rows
         assert writer is not None
         writer.close()
     return json.dumps({**measured.figures, **digest(stored(out))})

@@ -26,6 +26,7 @@ from ingest.repeats import Repeats
 from ingest.slurm import Material, TextUsage
 
 ROW_GROUP = 32_768
+AT_ONCE = 2 * ROW_GROUP         # rows priced in one go
 # Texts that mostly repeat are written as numbers into a list; what a reader may skip by has its smallest and largest value.
 REPEATING = ["cluster", "job_name", "user_name", "account_name", "partition_name", "qos", "node_list", "state", "alloc_tres",
              "cpu_used_from", "mem_used_from", "payer", "tier", "rate_card", "policy", "currency"]
@@ -68,8 +69,8 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
 
 
 def _priced(usages: Iterable[pl.DataFrame], tier: str, book: Book) -> Iterator[pl.DataFrame]:
-    """Row groups of runs with their charge."""
-    for usage in row_groups(usages):
+    """Runs with their charge, some row groups at a time."""
+    for usage in in_frames(usages, AT_ONCE):
         yield rate(usage.with_columns(payer="user_name", tier=pl.lit(tier)), book)
 
 
@@ -79,6 +80,7 @@ def _counted(frames: Iterable[pl.DataFrame], seen: Repeats, costs: dict[str, int
         for currency, micro in frame.group_by("currency").agg(pl.col("cost_micro").sum()).iter_rows():
             costs[currency] = costs.get(currency, 0) + micro
         yield frame
+        del frame
 
 
 def _write(path: Path, groups: Iterable[pl.DataFrame]) -> None:
@@ -87,7 +89,8 @@ def _write(path: Path, groups: Iterable[pl.DataFrame]) -> None:
         for group in groups:
             rows = group.to_arrow(compat_level=pl.CompatLevel.newest())
             writer = writer or parquet_writer(path, rows.schema)
-            writer.write_table(rows)
+            writer.write_table(rows, row_group_size=ROW_GROUP)
+            del group, rows             # else they are held while the next ones are made
     finally:
         if writer:
             writer.close()
@@ -99,14 +102,14 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeating, write_statistics=SKIPPED_BY, store_schema=False)
 
 
-def row_groups(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The same rows in frames of ROW_GROUP rows each, but for the last one; each row is copied once at most."""
+def in_frames(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of `rows` each, but for the last one; each row is copied once at most."""
     waiting: list[pl.DataFrame] = []
-    wanted = ROW_GROUP
+    wanted = rows
     for frame in frames:
         while len(frame) >= wanted:
             yield pl.concat([*waiting, frame.head(wanted)], rechunk=True)
-            frame, waiting, wanted = frame.slice(wanted), [], ROW_GROUP
+            frame, waiting, wanted = frame.slice(wanted), [], rows
         if len(frame):
             waiting.append(frame)
             wanted -= len(frame)
