@@ -199,7 +199,8 @@ def _summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> pl.DataFrame:
     largest = max(float(np.abs(values).max()) for values in (cost, after))
     if len(jobs) >= 2**23 or largest / 2**_BITS * len(jobs) >= 2**52:
         return _in_halves(chunk, np.arange(len(price))[rows], price)
-    weights = [jobs * _FLAG + np.where(after != cost, jobs, 0), cost & 2**_BITS - 1, cost >> _BITS, after & 2**_BITS - 1, after >> _BITS]
+    parts = _whole if largest * len(jobs) < 2**52 else _cut
+    weights = [jobs * _FLAG + np.where(after != cost, jobs, 0), *parts(cost), *parts(after)]
     floats, first = [values.astype(np.float64) for values in weights], int(day.min())
     days = np.datetime_as_string(np.arange(first, int(day.max()) + 1).astype("datetime64[D]")).tolist()
     named = {kind: (chunk.keys[key][0][rows], chunk.keys[key][1]) for kind, key in zip(("tier", "account", "payer"), KEYS, strict=True)}
@@ -217,11 +218,21 @@ def _in_halves(chunk: Chunk, rows: Ints, price: Ints) -> pl.DataFrame:
     return pl.concat([_summed(chunk, rows[:middle], price), _summed(chunk, rows[middle:], price)])
 
 
+def _whole(values: Ints) -> list[Ints]:
+    return [values]
+
+
+def _cut(values: Ints) -> list[Ints]:
+    """Their lower bits and the rest: sums of either are small."""
+    return [values & 2**_BITS - 1, values >> _BITS]
+
+
 def _sums(places: Ints, floats: Sequence[NDArray[np.float64]], count: int) -> Ints:
     """SUMS, each in a row, of what stands at the same of `count` places."""
-    flags, *halves = (np.bincount(places, weights, count).astype(np.int64) for weights in floats)
+    flags, *sums = (np.bincount(places, weights, count).astype(np.int64) for weights in floats)
     jobs = (flags + _FLAG // 2) // _FLAG
-    return np.stack([jobs, flags - jobs * _FLAG, halves[0] + (halves[1] << _BITS), halves[2] + (halves[3] << _BITS)])
+    before, after = sums if len(sums) == 2 else (sums[0] + (sums[1] << _BITS), sums[2] + (sums[3] << _BITS))
+    return np.stack([jobs, flags - jobs * _FLAG, before, after])
 
 
 def _by_kind(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
