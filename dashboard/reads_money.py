@@ -85,7 +85,7 @@ def to_give_back(name: str) -> tuple[Payment, Sources]:
     """The payment that a reference or a receipt names, and what is left of it; refused in a sentence."""
     def read(tx: PostgresTransaction) -> tuple[Payment, Sources]:
         payment = refundable(tx, name.strip())
-        return payment, left_of(payment, tx.refunds.of_payment(payment.id))
+        return payment, left_of(payment, tx.refunds.of_payment(payment.id), [one.taken for one in tx.disputes.of_payment(payment.id)])
     return store().read(read)
 
 

@@ -6,6 +6,7 @@ A dispute is open until it is won or lost; apart from that the provider takes th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -39,7 +40,7 @@ CLOSES = {EventKind.DISPUTE_WON: DisputeStatus.WON, EventKind.DISPUTE_LOST: Disp
 @dataclass(frozen=True, slots=True)
 class Dispute:
     """One dispute over `amount_micro` of a payment; `provider_ref` is the provider's name for it, `reason` in its words.
-    `withdrawn_at` and `reinstated_at` say when the provider moved the money."""
+    `withdrawn_at` and `reinstated_at` say when the provider moved the money, `from_*` what it was taken from when it was lost."""
 
     id: str
     payment_id: str
@@ -54,11 +55,22 @@ class Dispute:
     withdrawn_at: datetime | None
     reinstated_at: datetime | None
     closed_at: datetime | None
+    from_receipt_micro: int = 0
+    from_wallet_micro: int = 0
+    from_unapplied_micro: int = 0
+    from_write_off_micro: int = 0
 
     @property
     def money(self) -> Money:
         """What is disputed."""
         return Money(self.amount_micro, self.currency)
+
+    @property
+    def taken(self) -> Sources:
+        """What a lost one was taken from; nothing of one that is open or won."""
+        if self.status is not DisputeStatus.LOST:
+            return Sources()
+        return Sources(self.from_receipt_micro, self.from_wallet_micro, self.from_unapplied_micro, self.from_write_off_micro)
 
 
 def check_move(dispute: str, was: DisputeStatus, to: DisputeStatus) -> None:
@@ -67,16 +79,28 @@ def check_move(dispute: str, was: DisputeStatus, to: DisputeStatus) -> None:
         raise IllegalMove(f"Dispute {dispute} is {was} and cannot become {to}.")
 
 
-def decide_dispute(event: ProviderEvent, payment: Payment | None, dispute: Dispute | None, live: bool) -> Decision:
-    """What a provider's word about a dispute does; BOOK also where it is the first that is heard of it."""
+def decide_dispute(event: ProviderEvent, payment: Payment | None, disputes: Iterable[Dispute], live: bool) -> Decision:
+    """What a provider's word about a dispute does; BOOK also where it is the first that is heard of it. `disputes` are all over
+    that payment: together they are never over more than it brought."""
     if event.livemode != live:
         return Decision(Step.IGNORE, "the event is of the other mode, live or test, than these books")
     if payment is None:
         return Decision(Step.ORPHAN, f"a dispute over {event.amount} speaks of the money {event.money}, which has not come here")
     if event.currency != payment.currency or event.amount.micro > payment.received_micro:
         return Decision(Step.CONTRADICT, f"{event.amount} are disputed of {payment.reference}, which brought {payment.received}")
-    if dispute is None:
-        return Decision(Step.BOOK, f"{event.amount} of {payment.reference} are disputed ({event.why or 'no reason given'})")
+    known = {dispute.provider_ref: dispute for dispute in disputes}
+    return _of_known(event, known[event.object]) if event.object in known else _first_word(event, payment, known.values())
+
+
+def _first_word(event: ProviderEvent, payment: Payment, others: Iterable[Dispute]) -> Decision:
+    already = sum(other.amount_micro for other in others if other.status is not DisputeStatus.WON)
+    if already + event.amount.micro > payment.received_micro:
+        return Decision(Step.CONTRADICT, f"{event.amount} are disputed of {payment.reference}, which brought {payment.received} and of "
+                        f"which {Money(already, payment.currency)} are disputed or lost already")
+    return Decision(Step.BOOK, f"{event.amount} of {payment.reference} are disputed ({event.why or 'no reason given'})")
+
+
+def _of_known(event: ProviderEvent, dispute: Dispute) -> Decision:
     if event.amount != dispute.money:
         return Decision(Step.CONTRADICT, f"{event.amount} is said of dispute {dispute.id}, which is over {dispute.money}")
     if known_already(event.kind, dispute):

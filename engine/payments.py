@@ -316,11 +316,13 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Known:
     """What our books know of the payment an event speaks of: the payment that asked (None when we know none), its receipt's
-    state (None for a top-up), and the payment that holds the event's money already."""
+    state (None for a top-up), the payment that holds the event's money already, and whether that is `bound`: on its way back, or
+    disputed."""
 
     payment: Payment | None = None
     receipt: ReceiptStatus | None = None
     holder: Payment | None = None
+    bound: bool = False
 
 
 def check_move(reference: str, was: PaymentStatus, to: PaymentStatus) -> None:
@@ -357,6 +359,8 @@ def _told_before(event: ProviderEvent, holder: Payment, known: Known) -> Decisio
         return Decision(Step.CONTRADICT, f"{event.amount} is said of money that was {holder.received} before")
     if holder.status is not PaymentStatus.UNAPPLIED or known.payment is None or known.payment.id == holder.id:
         return Decision(Step.NOTHING, f"payment {holder.reference} is {holder.status} already")
+    if known.bound:
+        return Decision(Step.NOTHING, f"the money of {holder.reference} was given back or is disputed: it is used for nothing else")
     return _came(event, known.payment, known.receipt)
 
 

@@ -164,13 +164,17 @@ def brought(payment: Payment) -> Sources:
     return Sources(receipt_micro=payment.settled_micro, wallet_micro=payment.credited_micro)
 
 
-def left_of(payment: Payment, refunds: Iterable[Refund]) -> Sources:
-    """What of a payment's money is not given back and not on its way back. What was written off counts as the wallet's."""
+def left_of(payment: Payment, refunds: Iterable[Refund], lost: Iterable[Sources] = ()) -> Sources:
+    """What of a payment's money is not given back, not on its way back and not `lost` in disputes. What was written off is left
+    nowhere: it counts as the wallet's as far as that goes, then as unapplied money, then as the receipt's."""
     left = brought(payment)
-    for refund in refunds:
-        if refund.live:
-            left = left.less(refund.sources)
-    return Sources(left.receipt_micro, left.wallet_micro + left.write_off_micro, left.unapplied_micro)
+    for taken in (*(refund.sources for refund in refunds if refund.live), *lost):
+        left = left.less(taken)
+    off = -left.write_off_micro
+    wallet = max(0, left.wallet_micro - off)
+    unapplied = max(0, left.unapplied_micro - (off := max(0, off - left.wallet_micro)))
+    receipt = max(0, left.receipt_micro - max(0, off - left.unapplied_micro))
+    return Sources(receipt, wallet, unapplied)
 
 
 def divide(amount_micro: int, left: Sources, spendable_micro: int) -> Sources:
@@ -246,11 +250,17 @@ TOLD = {EventKind.REFUND_SUBMITTED: RefundStatus.SUBMITTED, EventKind.REFUND_SUC
 @dataclass(frozen=True, slots=True)
 class KnownRefund:
     """What our books know of the refund an event speaks of: the payment that holds the money, the refund when it is ours
-    already, and all refunds of that payment."""
+    already, all refunds of that payment, and what disputes over it were lost."""
 
     payment: Payment | None = None
     refund: Refund | None = None
     refunds: tuple[Refund, ...] = ()
+    lost: tuple[Sources, ...] = ()
+
+    @property
+    def left(self) -> Sources:
+        """What of the payment's money is left."""
+        return left_of(self.payment, self.refunds, self.lost) if self.payment else Sources()
 
 
 def decide_refund(event: ProviderEvent, known: KnownRefund, live: bool) -> Decision:
@@ -264,14 +274,17 @@ def decide_refund(event: ProviderEvent, known: KnownRefund, live: bool) -> Decis
         return _known_refund(event, known.refund)
     if not event.object:
         return Decision(Step.CONTRADICT, f"a refund of {event.amount} without a name, and none that we asked for")
+    if event.currency != known.payment.currency:
+        return Decision(Step.CONTRADICT, f"{event.amount} were given back of {known.payment.reference}, which brought "
+                        f"{known.payment.received}")
     if any(refund.in_flight for refund in known.refunds):
         return Decision(Step.WAIT, f"{event.object} may be the refund that was just asked for: its name is on its way")
     if TOLD[event.kind] is RefundStatus.FAILED:         # kept, so that an older word of its success changes nothing
         return Decision(Step.BOOK, f"{event.object} failed before it was known here: no money moved")
-    left = left_of(known.payment, known.refunds).total_micro
+    left = known.left.total_micro
     if event.amount.micro > left and any(refund.settled_at is None for refund in known.refunds):
         return Decision(Step.WAIT, f"{event.object} is more than is left while other refunds are under way: one of them must fail")
-    if event.currency != known.payment.currency or event.amount.micro > left:
+    if event.amount.micro > left:
         return Decision(Step.CONTRADICT, f"{event.amount} were given back of {known.payment.reference}, of which "
                         f"{Money(left, known.payment.currency)} were left")
     return Decision(Step.BOOK, f"{event.amount} of {known.payment.reference} were given back at {event.provider} ({event.object})")

@@ -61,6 +61,27 @@ PROMISES = {
           or (d.reinstated_at is not null) <> exists (select 1 from ledger_transaction where key = 'dispute-reinstated:' || d.id)
           or (d.status = 'lost') <> (exists (select 1 from ledger_transaction where key = 'dispute-lost:' || d.id)
                                      and not exists (select 1 from ledger_transaction where key = 'dispute-overturned:' || d.id))""",
+    "what a lost dispute took is posted as it is taken": f"""
+        select 'dispute ' || d.id from dispute d left join ({_ENTRIES}) e on e.key = 'dispute-lost:' || d.id
+        where d.status = 'lost' group by d.id
+        having coalesce(sum(e.amount_micro) filter (where e.kind = 'wallet'), 0) <> d.from_wallet_micro
+            or coalesce(sum(e.amount_micro) filter (where e.kind = 'unapplied'), 0) <> d.from_unapplied_micro
+            or coalesce(sum(e.amount_micro) filter (where e.kind = 'write_off'), 0) <> d.from_receipt_micro + d.from_write_off_micro
+            or coalesce(sum(e.amount_micro) filter (where e.kind = 'dispute'), 0) <> -d.amount_micro""",  # noqa: S608
+    "refunds and lost disputes take from nowhere more than their payment brought there": """
+        select 'payment ' || p.reference from payment p join (
+          select payment_id, from_receipt_micro, from_wallet_micro, from_unapplied_micro from refund where status <> 'failed'
+          union all select payment_id, from_receipt_micro, from_wallet_micro, from_unapplied_micro from dispute where status = 'lost') t
+          on t.payment_id = p.id
+        cross join lateral (select case when p.status = 'succeeded' and p.purpose = 'receipt' then p.amount_micro else 0 end as settled) s
+        group by p.id, s.settled having sum(t.from_receipt_micro) > s.settled
+          or sum(t.from_wallet_micro) > case when p.status in ('succeeded', 'credited') and p.provider <> 'wallet'
+                                             then p.received_micro - s.settled else 0 end
+          or sum(t.from_unapplied_micro) > case when p.status = 'unapplied' then p.received_micro else 0 end""",
+    "disputes over a payment are over no more than it brought": """
+        select 'payment ' || p.reference || ' brought ' || p.received_micro || ', disputed are ' || sum(d.amount_micro)
+        from dispute d join payment p on p.id = d.payment_id where d.status <> 'won'
+        group by p.id having sum(d.amount_micro) > p.received_micro or bool_or(d.currency <> p.currency)""",
     "disputed money is what was withdrawn and not given back or lost": """
         select 'dispute account of ' || coalesce(a.owner, d.provider) || ': ' || coalesce(a.balance_micro, 0) || ', disputes '
           || coalesce(d.micro, 0)

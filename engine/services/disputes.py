@@ -20,20 +20,21 @@ from engine.refunds import divide, left_of
 
 def apply_dispute(tx: Transaction, event: ProviderEvent, since: datetime) -> Decision:
     """Apply what a provider says of a dispute, however often and in whichever order it says it."""
-    payment, dispute = _known(tx, event)
-    decision = decide_dispute(event, payment, dispute, tx.settings.livemode)
+    payment, disputes = _known(tx, event)
+    decision = decide_dispute(event, payment, disputes.values(), tx.settings.livemode)
     if decision.step in (Step.IGNORE, Step.CONTRADICT):
         tx.audit.record(f"dispute.{decision.step}", f"dispute:{event.object}", provider=event.provider, event=event.key, why=decision.why)
     if decision.step is Step.BOOK and payment is not None:
         tx.ledger.lock(touched(payment))        # who pays from the wallet at this moment comes first, or sees what is frozen
-        _APPLY[event.kind](tx, event, payment, dispute or _open(tx, event, payment))
+        _APPLY[event.kind](tx, event, payment, disputes.get(event.object) or _open(tx, event, payment))
     return decision
 
 
-def _known(tx: Transaction, event: ProviderEvent) -> tuple[Payment | None, Dispute | None]:
+def _known(tx: Transaction, event: ProviderEvent) -> tuple[Payment | None, dict[str, Dispute]]:
+    """The payment that holds its money, locked, and every dispute over that by the provider's name for it."""
     tx.payments.hold_money(event.provider, event.livemode, event.money)
     held = tx.payments.of_money(event.provider, event.livemode, event.money)
-    return held, tx.disputes.by_ref(event.provider, event.livemode, event.object) if held else None
+    return held, {dispute.provider_ref: dispute for dispute in tx.disputes.of_payment(held.id, lock=True)} if held else {}
 
 
 def _open(tx: Transaction, event: ProviderEvent, payment: Payment) -> Dispute:
@@ -73,23 +74,24 @@ def _closed(tx: Transaction, event: ProviderEvent, payment: Payment, dispute: Di
     if to is DisputeStatus.LOST and dispute.withdrawn_at is None:
         _withdrawn(tx, event, payment, dispute)
         dispute = replace(dispute, withdrawn_at=tx.now)
-    tx.disputes.keep(replace(dispute, status=to, closed_at=tx.now))
+    closed = replace(dispute, status=to, closed_at=tx.now)
+    tx.disputes.keep(closed if to is DisputeStatus.WON else _lose(tx, payment, closed))
     tx.disputes.unfreeze(dispute)
-    if to is DisputeStatus.LOST:
-        _lose(tx, payment, dispute)
-    elif dispute.status is DisputeStatus.LOST:
+    if to is DisputeStatus.WON and dispute.status is DisputeStatus.LOST:
         tx.ledger.post(f"dispute-overturned:{dispute.id}", f"The lost dispute over {payment.reference} was won after all",
                        reversed_postings(tx.ledger.postings(f"dispute-lost:{dispute.id}")))
     _note(tx, dispute, payment, str(to))
 
 
-def _lose(tx: Transaction, payment: Payment, dispute: Dispute) -> None:
-    """The wallet pays as far as it goes; what was for a receipt, or is spent, is written off."""
+def _lose(tx: Transaction, payment: Payment, dispute: Dispute) -> Dispute:
+    """The wallet pays as far as it goes; what was for a receipt, or is spent, is written off. The dispute, with what it took."""
     wallet = tx.ledger.balance_micro(LedgerName(Kind.WALLET, payment.wallet, payment.currency)) if payment.credited_micro else 0
-    left = left_of(payment, tx.refunds.of_payment(payment.id))
-    sources = divide(dispute.amount_micro, left, wallet)
+    lost_before = [other.taken for other in tx.disputes.of_payment(payment.id) if other.id != dispute.id]
+    sources = divide(dispute.amount_micro, left_of(payment, tx.refunds.of_payment(payment.id), lost_before), wallet)
     tx.ledger.post(f"dispute-lost:{dispute.id}", f"The dispute over {payment.reference} was lost",
                    lost_postings(dispute, payment.wallet, sources))
+    return replace(dispute, from_receipt_micro=sources.receipt_micro, from_wallet_micro=sources.wallet_micro,
+                   from_unapplied_micro=sources.unapplied_micro, from_write_off_micro=sources.write_off_micro)
 
 
 def _note(tx: Transaction, dispute: Dispute, payment: Payment, word: str, **facts: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from engine.disputes import DisputeStatus
 from engine.documents import DocumentKind, issue_job
 from engine.errors import IllegalMove, NotFound
 from engine.ids import new_id, payment_reference
@@ -174,7 +175,14 @@ def _locked(tx: Transaction, event: ProviderEvent) -> tuple[Known, Receipt | Non
     receipt = tx.receipts.get(found.receipt_id, lock=True) if found and found.receipt_id else None
     payment = tx.payments.match(event.reference, event.provider, event.livemode, lock=True) if found else None
     holder = tx.payments.of_money(event.provider, event.livemode, event.money) if event.kind is EventKind.SUCCEEDED else None
-    return Known(payment, receipt.status if receipt else None, holder), receipt
+    return Known(payment, receipt.status if receipt else None, holder, holder is not None and bound(tx, holder)), receipt
+
+
+def bound(tx: Transaction, payment: Payment) -> bool:
+    """True when money that is nobody's yet is on its way back, or disputed, or lost: then it stays nobody's."""
+    return payment.status is PaymentStatus.UNAPPLIED and (
+        any(refund.live for refund in tx.refunds.of_payment(payment.id))
+        or any(dispute.status is not DisputeStatus.WON for dispute in tx.disputes.of_payment(payment.id)))
 
 
 def _use(tx: Transaction, event: ProviderEvent, known: Known, receipt: Receipt | None, decision: Decision) -> None:

@@ -106,7 +106,8 @@ def mark_paid(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:
     """Settle a receipt by other means (cash, transfer), with the reason that says which."""
     allow(by, Action.SETTLE)
     receipt = _locked(tx, name)
-    check_move(receipt.number, receipt.status, ReceiptStatus.PAID)
+    if receipt.status is not ReceiptStatus.PENDING:             # a refunded one is paid again only when its refund comes back
+        raise IllegalMove(f"Receipt {receipt.number} is {receipt.status}: there is nothing to pay.")
     _need_reason(reason)
     payment = tx.payments.add_manual(receipt, by.name, tx.now)
     made = tx.payments.find(payment)

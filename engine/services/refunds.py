@@ -54,7 +54,7 @@ def request_refund(tx: Transaction, name: str, amount: Money | None, reason: str
         raise BadRefund("Write a reason of at least 10 characters.")
     if any(dispute.status is not DisputeStatus.WON for dispute in tx.disputes.of_payment(payment.id)):
         raise BadRefund(f"There is a dispute over {payment.reference}: the provider decides, or has decided, who gets the money.")
-    left = left_of(payment, tx.refunds.of_payment(payment.id))
+    left = left_of(payment, tx.refunds.of_payment(payment.id))         # none of it is lost: there is no dispute
     money = wanted(amount, left, payment.currency)
     sources = divide(money.micro, left, _spendable(tx, payment))
     if sources.write_off_micro:
@@ -200,7 +200,7 @@ def apply_refund(tx: Transaction, event: ProviderEvent, since: datetime) -> Deci
     if known.refund is not None:
         _finish(tx, known.refund, known.payment, receipt, to, event.object, event.why)
     else:
-        _take_over(tx, event, known.payment, known.refunds, receipt, to)
+        _take_over(tx, event, known.payment, known.left, receipt, to)
     return decision
 
 
@@ -215,13 +215,13 @@ def _known(tx: Transaction, event: ProviderEvent) -> tuple[KnownRefund, Receipt 
     refunds = tuple(tx.refunds.of_payment(payment.id))
     by_our_id = [refund for refund in refunds if event.refund and refund.id == event.refund and (refund.live or refund.provider_ref)]
     by_their_id = [refund for refund in refunds if event.object and refund.provider_ref == event.object]
-    return KnownRefund(payment, next(iter(by_our_id + by_their_id), None), refunds), receipt
+    lost = tuple(dispute.taken for dispute in tx.disputes.of_payment(payment.id))
+    return KnownRefund(payment, next(iter(by_our_id + by_their_id), None), refunds, lost), receipt
 
 
-def _take_over(tx: Transaction, event: ProviderEvent, payment: Payment, refunds: tuple[Refund, ...], receipt: Receipt | None,
-               to: RefundStatus) -> None:
+def _take_over(tx: Transaction, event: ProviderEvent, payment: Payment, left: Sources, receipt: Receipt | None, to: RefundStatus) -> None:
     """A refund that was made in the provider's own dashboard: it stands, whatever is left to take it from."""
-    sources = divide(event.amount.micro, left_of(payment, refunds), _spendable(tx, payment))
+    sources = divide(event.amount.micro, left, _spendable(tx, payment))
     if to is RefundStatus.FAILED:
         _new(tx, payment, event.amount, sources, Origin.PROVIDER, f"made at {event.provider}", tx.actor, None, event.object, to, event.why)
         return

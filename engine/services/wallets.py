@@ -16,7 +16,7 @@ from engine.payments import FROM_WALLET, Payment, PaymentStatus, Purpose, check_
 from engine.policy import allow
 from engine.ports import Transaction
 from engine.receipts import Receipt, ReceiptStatus
-from engine.services.payments import StartedPayment, expire_payment, new_payment, offered, payment_url
+from engine.services.payments import StartedPayment, bound, expire_payment, new_payment, offered, payment_url
 from engine.services.receipts import get_receipt, settle
 from engine.users import Action, Person
 from engine.wallets import (
@@ -137,8 +137,8 @@ def assign_unapplied(tx: Transaction, reference: str, owner: str, reason: str, b
     check_move(reference, payment.status, PaymentStatus.CREDITED)
     if payment.status is not PaymentStatus.UNAPPLIED:
         raise IllegalMove(f"Payment {reference} is {payment.status}: no money of it waits for somebody.")
-    if any(refund.live for refund in tx.refunds.of_payment(payment.id)):
-        raise IllegalMove(f"Payment {reference} was given back in part or whole: what is left of it can be given back too.")
+    if bound(tx, payment):
+        raise IllegalMove(f"Payment {reference} was given back in part or whole, or is disputed: what is left of it can be given back too.")
     if not tx.wallets.known(owner):
         raise NotFound(f"Nobody named {owner!r} is billed here or signs in.")
     note = f"{payment.note}; assigned to {owner} by {by.name}: {check_reason(reason)}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from engine.errors import IllegalMove
 from engine.payments import EventKind, Payment, Step
+from engine.policy import OPERATOR
 from engine.refunds import BadRefund
+from engine.services.wallets import assign_unapplied
 from tests.refunds.conftest import THB, Desk, changed, spend
 
 OPENED, WITHDRAWN, REINSTATED = EventKind.DISPUTE_OPENED, EventKind.DISPUTE_WITHDRAWN, EventKind.DISPUTE_REINSTATED
@@ -104,6 +109,76 @@ def test_a_lost_dispute_may_be_overturned(desk: Desk) -> None:
         desk.hear(desk.word(kind, payment, 10_000, "dp_1"))
     assert desk.books.ledger()["wallet:alice"] == 100 * THB and "dispute:dummy" not in desk.books.ledger()
     assert desk.hear(desk.word(LOST, payment, 10_000, "dp_1")).step is Step.NOTHING
+
+
+def test_disputes_over_one_payment_are_over_no_more_than_it_brought(desk: Desk) -> None:
+    """60.60 came; 40 are disputed. Another 20.60 can be, 20.61 cannot, until the first is won: somebody must look."""
+    _receipt, payment = desk.paid()
+    desk.hear(desk.word(LOST, payment, 4000, "dp_1"))
+    refused = desk.hear(desk.word(OPENED, payment, 2061, "dp_2"))
+    assert refused.step is Step.CONTRADICT and "of which 40.00 THB are disputed or lost already" in refused.why
+    assert desk.hear(desk.word(OPENED, payment, 2060, "dp_3")).step is Step.BOOK
+    desk.hear(desk.word(WON, payment, 4000, "dp_1"))
+    assert desk.hear(desk.word(OPENED, payment, 2061, "dp_2")).step is Step.BOOK
+
+
+def test_two_lost_disputes_take_from_the_wallet_what_the_payment_brought_there_and_no_more(desk: Desk) -> None:
+    """100 came for 60.60: 39.40 went to the wallet, where another 100 lie. Two disputes of 50 are lost: the wallet pays 39.40."""
+    receipt = desk.books.receipt_of("alice")
+    payment = desk.books.payment_of(receipt)
+    desk.hear(desk.came(payment, 10_000))
+    desk.books.give("alice", "100.00")
+    for name in ("dp_1", "dp_2"):
+        desk.hear(desk.word(LOST, desk.now(payment), 5000, name))
+    ledger = desk.books.ledger()
+    assert (ledger["wallet:alice"], ledger["write_off:disputes"]) == (100 * THB, 60_600_000)
+    assert desk.hear(desk.word(EventKind.REFUND_SUCCEEDED, desk.now(payment), 1, "re_1")).step is Step.CONTRADICT, "nothing is left"
+    assert desk.hear(desk.word(EventKind.REFUND_FAILED, desk.now(payment), 1, "re_2")).step is Step.BOOK
+
+
+def nobodys(desk: Desk) -> Payment:
+    """100.00 that came for nobody."""
+    unknown = replace(desk.books.payment_of(desk.books.receipt_of("alice")), reference="")
+    desk.hear(desk.came(unknown, 10_000, money="ch_stranger"))
+    return next(one for one in desk.store.read(lambda tx: tx.payments.all()) if one.status == "unapplied")
+
+
+@pytest.mark.parametrize("word", [OPENED, LOST])
+def test_disputed_money_of_nobody_stays_nobodys(desk: Desk, word: EventKind) -> None:
+    """Neither finance nor the provider's own word gives it to alice, while the payer's bank asks for it or has got it."""
+    kept = nobodys(desk)
+    [asked] = [one for one in desk.store.read(lambda tx: tx.payments.all()) if one.status == "pending"]
+    desk.hear(desk.word(word, kept, 10_000, "dp_1"))
+    with pytest.raises(IllegalMove, match="or is disputed"):
+        desk.store.run(lambda tx: assign_unapplied(tx, kept.reference, "alice", "she showed the slip", OPERATOR), actor="operator")
+    told = desk.hear(desk.came(asked, 10_000, money="ch_stranger"))
+    assert told.step is Step.NOTHING and "was given back or is disputed" in told.why
+    with pytest.raises(IntegrityError, match="there is a dispute over payment"):
+        desk.store.run(lambda tx: tx.payments.execute(
+            "update payment set status = 'credited', wallet = 'alice', settled_at = now() where id = :id", id=kept.id))
+    desk.hear(desk.word(WON, kept, 10_000, "dp_1"))
+    assert desk.hear(desk.came(asked, 10_000, money="ch_stranger")).step is Step.SETTLE
+    assert desk.books.ledger()["wallet:alice"] == 39_400_000
+
+
+def test_money_of_nobody_that_was_given_back_stays_nobodys(desk: Desk) -> None:
+    """Its reference turns up when it is on its way back already."""
+    kept = nobodys(desk)
+    [asked] = [one for one in desk.store.read(lambda tx: tx.payments.all()) if one.status == "pending"]
+    desk.refund(kept.reference)
+    assert desk.hear(desk.came(asked, 10_000, money="ch_stranger")).step is Step.NOTHING
+    assert desk.ledger()["refund_pending:dummy"] == 100 and desk.books.payment_status(asked) == "pending"
+
+
+def test_lost_while_its_money_was_on_its_way_back(desk: Desk) -> None:
+    """100 of nobody are being given back when a dispute over them is lost: the second 100 are written off, and a word about
+    another refund finds nothing left."""
+    kept = nobodys(desk)
+    desk.refund(kept.reference)
+    desk.hear(desk.word(LOST, kept, 10_000, "dp_1"))
+    assert desk.books.ledger()["write_off:disputes"] == 100 * THB
+    assert desk.hear(desk.word(EventKind.REFUND_FAILED, kept, 5000, "re_there")).step is Step.BOOK
+    assert desk.hear(desk.word(EventKind.REFUND_SUCCEEDED, kept, 5000, "re_more")).step is Step.WAIT
 
 
 def test_words_that_contradict_the_books_change_nothing(desk: Desk) -> None:

@@ -241,6 +241,21 @@ def test_what_was_paid_by_hand_is_given_back_by_hand(desk: Desk) -> None:
         desk.store.run(lambda tx: revert_paid(tx, receipt.id, "it was somebody else's", OPERATOR), actor="operator")
 
 
+def test_a_receipt_that_was_given_back_is_not_paid_in_cash(desk: Desk) -> None:
+    """All of it is back: nothing is owed. A sentence says so, not the database."""
+    receipt, payment = desk.paid()
+    refund = desk.refund(receipt.number)
+    desk.hear(desk.word(SUCCEEDED, payment, 6060, "re_1", refund.id))
+    with pytest.raises(IllegalMove, match="is refunded: there is nothing to pay"):
+        desk.store.run(lambda tx: mark_paid(tx, receipt.id, "cash at the desk", OPERATOR), actor="operator")
+
+
+def test_a_refund_that_failed_in_another_currency_is_a_contradiction(desk: Desk) -> None:
+    """And not an error of the database on which the inbox tries its eight times."""
+    _, payment = desk.paid()
+    assert desk.hear(changed(desk.word(EventKind.REFUND_FAILED, payment, 1000, "re_1"), currency="EUR")).step is Step.CONTRADICT
+
+
 def test_more_than_was_asked_comes_back_from_the_wallet_first(desk: Desk) -> None:
     """100 came for 60.60: 39.40 are in alice's wallet, and go first."""
     receipt = desk.books.receipt_of("alice")

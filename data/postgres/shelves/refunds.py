@@ -103,18 +103,16 @@ class DisputeShelf(Shelf):
 
     def keep(self, dispute: Dispute) -> None:
         """Write where it stands now. Whether the move is legal the service has checked."""
-        self.execute("update dispute set status = :status, withdrawn_at = :withdrawn, reinstated_at = :reinstated, closed_at = :closed"
-                     " where id = :id", id=dispute.id, status=str(dispute.status), withdrawn=dispute.withdrawn_at,
-                     reinstated=dispute.reinstated_at, closed=dispute.closed_at)
+        names = ("status", "withdrawn_at", "reinstated_at", "closed_at", "from_receipt_micro", "from_wallet_micro", "from_unapplied_micro",
+                 "from_write_off_micro")
+        self.execute(f"update dispute set {', '.join(f'{name} = :{name}' for name in names)} where id = :id",  # noqa: S608
+                     id=dispute.id, **{name: _plain(getattr(dispute, name)) for name in names})
 
-    def by_ref(self, provider: str, livemode: bool, ref: str) -> Dispute | None:
-        """The dispute with the provider's own name, locked."""
-        return _dispute(self.one("select * from dispute where provider = :provider and livemode = :livemode and provider_ref = :ref"
-                                 " for update", provider=provider, livemode=livemode, ref=ref))
-
-    def of_payment(self, payment_id: str) -> list[Dispute]:
+    def of_payment(self, payment_id: str, lock: bool = False) -> list[Dispute]:
         """Every dispute over a payment, oldest first."""
-        return _disputes(self.rows("select * from dispute where payment_id = :payment order by opened_at, id", payment=payment_id))
+        rest = "for update" if lock else ""
+        return _disputes(self.rows(f"select * from dispute where payment_id = :payment order by opened_at, id {rest}",  # noqa: S608
+                                   payment=payment_id))
 
     def of_receipt(self, receipt_id: str) -> list[Dispute]:
         """Every dispute over a receipt's payments, oldest first."""
