@@ -15,8 +15,8 @@ import streamlit as st
 from dashboard.words import METER_NAMES, METERS, money
 
 PALETTE = {
-    "light": dict(zip(METERS, ("#053F96", "#E35A10", "#128C68", "#A0348A", "#6B5200", "#3C9BE0"), strict=True)),
-    "dark": dict(zip(METERS, ("#3F82E8", "#E8743B", "#2FD3A0", "#DB8FE0", "#EFD05A", "#BFE6FA"), strict=True)),
+    "light": dict(zip(METERS, ("#053F96", "#E35A10", "#128C68", "#A0348A", "#6B5200", "#3C9BE0", "#7B8AA1"), strict=True)),
+    "dark": dict(zip(METERS, ("#3F82E8", "#E8743B", "#2FD3A0", "#DB8FE0", "#EFD05A", "#BFE6FA", "#8796AB"), strict=True)),
 }
 PAGE = {"light": "#FFFFFF", "dark": "#0F1318"}
 INK = {"light": "#5A6675", "dark": "#9AA6B5"}

@@ -127,11 +127,13 @@ def _overview(tx: PostgresTransaction, currency: str) -> Overview:
     month = month_of(tx.now, zone)
     months = months_back(month.first, MONTHS)
     found = shelf.revenue_by_month(currency, tx.settings.time_zone, start_of(months[0], zone))
+    minimums = shelf.minimums_by_month(currency, months[0])
     return Overview(
         now=tx.now, freshness=reads.freshness(tx), currency=currency, month=month,
         so_far=shelf.cost_between(currency, month.start, month.end), receivable=shelf.receivable(currency, tx.now),
         received=shelf.received(currency, month.start, month.end), ages=shelf.receivable_by_age(currency, tx.now),
-        months=months, meters=by_meter(found, months), providers=shelf.providers(currency),
+        months=months, meters=by_meter(found, months) | {"minimum": [minimums.get(first, 0) for first in months]},
+        providers=shelf.providers(currency),
         watermarks=tx.operations_reads.watermarks(), promise=timedelta(minutes=tx.settings.usage_promise_minutes),
         verified=reads_operations.last_verification(tx), waiting_batches=len(tx.lake.pending()))
 

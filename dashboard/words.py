@@ -14,8 +14,9 @@ from engine.money import amount_text
 
 NOTHING = "–"
 
-METERS = ("cpu", "gpu", "mem", "extra", "llm", "access")
-METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory", "extra": "Nodes", "llm": "LLM", "access": "Access"}
+METERS = ("cpu", "gpu", "mem", "extra", "llm", "access", "minimum")
+METER_NAMES = {"cpu": "CPU", "gpu": "GPU", "mem": "Memory", "extra": "Nodes", "llm": "LLM", "access": "Access",
+               "minimum": "Minimums"}
 METER_UNITS = {"cpu": "core-h", "gpu": "GPU-h", "mem": "GiB-h", "extra": "unit-h"}
 UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600, "extra": 3600}      # seconds (of a MiB) in one unit
 

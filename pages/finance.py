@@ -18,7 +18,8 @@ def figures(page: Overview) -> None:
     tables.kpi_row([
         tables.Kpi("Revenue, month to date", money(page.so_far.cost_micro, decimals=0),
                    f"on course for {money(course, decimals=0)}",
-                   help="What the jobs that ended this month cost, billed or not. The course goes on at the same pace."),
+                   help="What the jobs that ended this month cost, billed or not. The course goes on at the same pace. "
+                        "Months' minimums count once they are billed."),
         tables.Kpi("Receivable", money(late.total_micro, decimals=0),
                    f"{money(late.overdue_micro, decimals=0)} overdue" if late.overdue_micro else "nothing overdue",
                    colour="orange" if late.overdue_micro else "gray", help="Receipts that are issued and not paid."),
@@ -33,7 +34,7 @@ def figures(page: Overview) -> None:
 def pictures(page: Overview) -> None:
     """Twelve months by meter, and what is owed by age."""
     left, right = st.columns([1.9, 1])
-    with left, tables.card("Revenue by month", f"thousand {page.currency}, by meter · * not over yet"):
+    with left, tables.card("Revenue by month", f"thousand {page.currency}, by meter, and billed up to months' minimums · * not over yet"):
         if any(any(amounts) for amounts in page.meters.values()):
             charts.stacked_months(page.months, page.meters, "revenue", unfinished=page.month.first, thousands=True,
                                   alt="Revenue of the last twelve months by meter")

@@ -6,6 +6,8 @@ from datetime import date
 
 from dashboard import reads, receipt_lines
 from data.postgres.store import Store
+from engine.policy import OPERATOR
+from engine.services.receipts import void_receipt
 from engine.users import Person, Role
 from tests.flows.examples import bill, keep_runs
 from tests.flows.test_minimums import BAHT, ENDED, NOVEMBER, job, publish
@@ -42,6 +44,22 @@ def test_the_receipt_says_the_month_and_its_rows_add_up(visit: Visit, store: Sto
     assert first.subtotal_micro == 100 * BAHT and sum(float(str(line["amount"])) for line in receipt_lines.lines(page)) == 100
     [standing], _ = reads.minimums(ADMIN, "alice", date(2026, 9, 1))
     assert standing.due.owed_micro == 0
+
+
+def test_what_a_month_lacks_is_revenue_of_that_month_once_it_is_billed(visit: Visit, store: Store) -> None:
+    """Sixty of a hundred: forty more when the month is billed; a void gives them back."""
+    publish(store)
+    keep_runs(store, job(1, 60))
+    assert _minimums(store) == {}
+    receipt = bill(store, before=NOVEMBER)
+    assert _minimums(store) == {date(2026, 9, 1): 40 * BAHT}
+    assert not visit("finance", Role.FINANCE).exception
+    store.run(lambda tx: void_receipt(tx, receipt.number, "a mistake", OPERATOR))
+    assert _minimums(store) == {}
+
+
+def _minimums(store: Store) -> dict[date, int]:
+    return store.read(lambda tx: tx.finance_reads.minimums_by_month("THB", date(2026, 1, 1)))
 
 
 def reads_draft(visit: Visit) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ those of `zone`; an instant is UTC everywhere else. Decides nothing about money.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import polars as pl
@@ -110,6 +110,12 @@ class FinanceReadsShelf(Shelf):
               {_sums("cpu_micro", "gpu_micro", "mem_micro", "extra_micro", "rounding_micro", "cost_micro")}
             from usage_record where ended and currency = :currency and end_at >= :since group by 1 order by 1""",  # noqa: S608
             MONTH_SCHEMA, currency=currency, zone=zone, since=since)
+
+    def minimums_by_month(self, currency: str, since: date) -> dict[date, int]:
+        """What live receipts bill up to months' minimums, by the month (its first day) they are of, from `since`."""
+        return {row.month: row.micro for row in self.rows("""
+            select l.month, cast(sum(l.cost_micro) as bigint) as micro from receipt_line l join receipt r on r.id = l.receipt_id
+            where l.live and l.month >= :since and r.currency = :currency group by 1""", since=since, currency=currency)}
 
     def aggregates(self, by: str, currency: str, zone: str, start: datetime, end: datetime, **only: str | None) -> pl.DataFrame:
         """Ended jobs of [start, end) by month and `by` (a key of DIMENSIONS), newest month first (AGGREGATE_SCHEMA).
