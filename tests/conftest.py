@@ -55,6 +55,15 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Figures that tests took and that nothing is judged by."""
+    taken = sorted(float(str(value)) for report in terminalreporter.stats.get("passed", []) for name, value in report.user_properties
+                   if name == "ready_again_seconds")
+    if taken:
+        terminalreporter.write_line(f"killed {len(taken)} times; work could be sent again after {taken[len(taken) // 2]:.2f} s in the "
+                                    f"middle, {taken[-1]:.2f} s at the most")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders whose tests wait for other programs come first, so that no worker is left alone with them at the end."""

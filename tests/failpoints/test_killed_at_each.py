@@ -4,16 +4,20 @@ of a day on which nobody died."""
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 import sqlalchemy as sa
 
 from data.failpoints import NAMES
@@ -27,7 +31,8 @@ from engine.services import users
 from engine.users import Role
 from tests.conftest import AUDIT_KEY, ROOT, Corehours
 from tests.failpoints.day import LARGE, PAYERS, Day
-from tests.payments.conftest import _job
+from tests.payments.conftest import _job, free_port, wait_until
+from tests.programs import Programs
 
 # Places of HTTP requests, killed by the tests of the door.
 ELSEWHERE = ("inbox.storing", "inbox.stored")                       # tests/payments/test_killed_anywhere.py
@@ -44,6 +49,7 @@ class Lives:
     template: str
     folder: Path
     process: subprocess.Popen[str]
+    programs: Programs
 
     def world(self, seed: int) -> tuple[Store, Path]:
         """A centre of its own with jobs to bill."""
@@ -70,6 +76,20 @@ class Lives:
                 return int(line.split()[0])
         raise AssertionError("the process that forks days ended")
 
+    def ready_again(self, store: Store, home: Path) -> float:
+        """Start a sidecar on it and wait until it says that work may be sent; after how many seconds. It is killed at whatever it
+        has in hand by then. It knows no provider: this one is a file."""
+        url = store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        env = {**os.environ, "DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
+               "COREHOURS_PAYMENT_PROVIDER": "none", "PYTHONPATH": str(ROOT)}
+        port, began = free_port(), time.monotonic()
+        sidecar = self.programs.start("webhooks", ["--port", str(port)], env, home / "sidecar")
+        wait_until(lambda: sidecar.ended() is not None or _ready(port), "ready", 120)
+        seconds = time.monotonic() - began
+        assert sidecar.ended() is None, sidecar.said()
+        sidecar.kill()
+        return seconds
+
     def over(self, store: Store) -> None:
         """Leave nothing behind."""
         name = store.engine.url.database
@@ -79,11 +99,12 @@ class Lives:
 
 
 @pytest.fixture(scope="module")
-def lives(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
+def lives(server_url: str, template: str, programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     """One process that has everything imported and forks."""
     process = subprocess.Popen([sys.executable, "-m", "tests.failpoints.day"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True)
-    yield Lives(server_url, template, tmp_path_factory.mktemp("days"), process)
+    programs.run("commands", ["check", "--failpoints"], os.environ)        # the first waits for the imports of all
+    yield Lives(server_url, template, tmp_path_factory.mktemp("days"), process, programs)
     assert process.stdin
     process.stdin.close()
     process.wait(20)
@@ -131,10 +152,13 @@ def test_a_quiet_day_passes_every_place(lives: Lives) -> None:
 
 @pytest.mark.parametrize(("place", "seed"), DAYS)
 def test_killed_there_the_day_ends_as_if_nobody_had_died(
-        lives: Lives, quiet: Callable[[int], dict[str, int]], place: str, seed: int) -> None:
+        lives: Lives, quiet: Callable[[int], dict[str, int]], place: str, seed: int,
+        record_property: Callable[[str, object], None]) -> None:
+    """How soon work may be sent again is told at the end of the run."""
     expected = quiet(seed)
     store, home = lives.world(seed)
     assert lives.live(store, home, seed, place) == -signal.SIGKILL
+    record_property("ready_again_seconds", lives.ready_again(store, home))
     assert lives.live(store, home, seed, "nowhere") == 0
     assert not promises_broken(store)
     assert place.startswith("usage.") or ledger(store) == expected
@@ -152,6 +176,12 @@ def _alice_has_an_address(tx: PostgresTransaction) -> None:
     alice = tx.users.by_name("alice")
     assert alice is not None
     users.set_mail(tx, "alice@example.org", Language.ENGLISH, alice)
+
+
+def _ready(port: int) -> bool:
+    with suppress(requests.ConnectionError):
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    return False
 
 
 def _of(server_url: str, database: str) -> str:
