@@ -35,7 +35,7 @@ class PaymentStatus(StrEnum):
     CREDITED = "credited"
     """The money came, its receipt did not need it or it was too little: all of it is in the wallet."""
     FAILED = "failed"
-    """The provider says it was declined; a later attempt may still succeed."""
+    """The provider says it was declined; money that comes all the same is still taken."""
     EXPIRED = "expired"
     """Nobody paid in time; money that comes late is still taken."""
     UNAPPLIED = "unapplied"
@@ -48,7 +48,7 @@ _CAME = frozenset({PaymentStatus.SUCCEEDED, PaymentStatus.CREDITED, PaymentStatu
 MOVES: dict[PaymentStatus, frozenset[PaymentStatus]] = {
     PaymentStatus.PENDING: _CAME | {PaymentStatus.PROCESSING, PaymentStatus.FAILED, PaymentStatus.EXPIRED},
     PaymentStatus.PROCESSING: _CAME | {PaymentStatus.FAILED},
-    PaymentStatus.FAILED: _CAME | {PaymentStatus.PROCESSING},
+    PaymentStatus.FAILED: _CAME,                # not processing: words come in any order, and an old one would hold it open for good
     PaymentStatus.EXPIRED: _CAME | {PaymentStatus.PROCESSING},
     PaymentStatus.SUCCEEDED: frozenset({PaymentStatus.REVERTED}),
     PaymentStatus.CREDITED: frozenset(),

@@ -311,7 +311,7 @@ class Model:
             return self.hear_money(word, asked)
         if asked is None:
             return "ignored"
-        moves = {"payment.processing": ("pending", "failed", "expired"), "payment.failed": ("pending", "processing")}
+        moves = {"payment.processing": ("pending", "expired"), "payment.failed": ("pending", "processing")}
         if asked.status not in moves[word.kind]:
             return "duplicate"
         asked.status = word.kind.removeprefix("payment.")

@@ -65,6 +65,7 @@ def holding(status: str, micro: int = 60_600_000) -> Payment:
     (PROCESSING, ASKED, PENDING, Step.PROCESS),
     (PROCESSING, asked("expired"), PENDING, Step.PROCESS),
     (PROCESSING, asked("processing"), PENDING, Step.NOTHING),
+    (PROCESSING, asked("failed"), PENDING, Step.NOTHING),
     (PROCESSING, asked("succeeded"), PAID, Step.NOTHING),
     (PROCESSING, None, None, Step.IGNORE),
     (FAILED, ASKED, PENDING, Step.FAIL),

@@ -84,6 +84,16 @@ def test_money_on_its_way_keeps_the_payment_open(sidecar: SidecarThread, books: 
     assert (books.payment_status(payment), books.status(receipt)) == ("succeeded", "paid")
 
 
+def test_a_late_word_that_money_is_on_its_way_does_not_hold_the_receipt(sidecar: SidecarThread, books: Books) -> None:
+    """Webhooks come in any order: the bank had said no by then, and the payer pays another way."""
+    receipt = books.receipt_of("alice")
+    payment = books.payment_of(receipt)
+    told(sidecar, books, event(payment.reference, kind="payment.failed"), event(payment.reference, kind="payment.processing"))
+    assert books.payment_status(payment) == "failed"
+    again = books.payment_of(receipt)
+    assert again.reference != payment.reference and again.open(again.created_at)
+
+
 def test_two_events_of_the_same_money_pay_once(sidecar: SidecarThread, books: Books) -> None:
     receipt = books.receipt_of("alice")
     reference = books.payment_of(receipt).reference
