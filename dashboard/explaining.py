@@ -12,8 +12,8 @@ from engine.charge_parts import Kind
 from engine.commitment_text import whose, why
 from engine.commitments import MonthStanding
 from engine.errors import DomainError
-from engine.explain import Explained, Factor, Run
 from engine.explain_text import card_line, max_of_words, month_words, record_lines, rounding_words, time_lines, valid_from
+from engine.explained import Explained, Factor, Run
 from engine.money import amount_text
 from engine.users import Action, Person
 

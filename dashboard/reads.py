@@ -22,7 +22,7 @@ from data.postgres.shelves.usage_reads import SPAN_SCHEMA, Filters, NowRunning, 
 from data.postgres.store import PostgresTransaction
 from engine.commitments import MonthStanding
 from engine.errors import NothingToBill
-from engine.explain import Explained
+from engine.explained import Explained
 from engine.money import round_to_minor
 from engine.payments import Payment
 from engine.rates import RateCard

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from engine.charge_parts import Kind
-from engine.explain import BASE_UNITS, Answer, Because, Explained, Factor, OnReceipt, decimal, measured, product
+from engine.explain import BASE_UNITS, decimal, measured, product
 from engine.explain_text import on_ladder
+from engine.explained import Answer, Because, Explained, Factor, OnReceipt
 
 
 def as_json(answer: Answer) -> dict[str, object]:

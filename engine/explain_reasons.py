@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from engine.charge_parts import Kind
-from engine.explain import Because, Brought, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Revision, Run, main_receipt
+from engine.explained import Because, Brought, Complete, Explanation, Factor, OnReceipt, Reason, Rejected, Revision, Run, main_receipt
 from engine.money import amount_text
 
 

@@ -7,22 +7,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from engine.charge_parts import Kind
-from engine.explain import (
-    METER_NAMES,
-    ROUNDING_WORDS,
-    UNIT_SIZE,
-    Answer,
-    Explained,
-    Factor,
-    OnReceipt,
-    Rejected,
-    Revision,
-    counted_words,
-    decimal,
-    measured,
-    product,
-)
+from engine.explain import METER_NAMES, ROUNDING_WORDS, UNIT_SIZE, counted_words, decimal, measured, product
 from engine.explain_time import TimePart
+from engine.explained import Answer, Explained, Factor, OnReceipt, Rejected, Revision
 from engine.ladders import is_ladder
 from engine.money import amount_text, exact_text, minor_micro
 from engine.rates import METER_UNITS

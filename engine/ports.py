@@ -17,7 +17,7 @@ from engine.bank import BankLine, LineState, NewLine
 from engine.commitments import MonthLine, Months
 from engine.disputes import Dispute
 from engine.documents import Document, DocumentKind, Language
-from engine.explain import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
+from engine.explained import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.ledger import LedgerName, Posting
 from engine.outbox import Job
 from engine.payers import Payer

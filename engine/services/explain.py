@@ -7,18 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import NotFound
-from engine.explain import (
-    Answer,
-    Complete,
-    Explained,
-    Rejected,
-    Run,
-    Weighing,
-    disagreement,
-    explain,
-    newest_first,
-)
+from engine.explain import disagreement, explain, newest_first
 from engine.explain_reasons import names_job, raw_id, reasons, unknown
+from engine.explained import Answer, Complete, Explained, Rejected, Run, Weighing
 from engine.policy import may_see_run
 from engine.ports import Transaction
 from engine.rate_frames import book_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.postgres.store import Store
-from engine.explain import Answer, Explained
+from engine.explained import Answer, Explained
 from engine.policy import OPERATOR
 from engine.rate_text import cards_from_text
 from engine.services.explain import explain_job

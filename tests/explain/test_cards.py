@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from data.postgres.store import Store
-from engine.explain import Explained
 from engine.explain_json import as_json
 from engine.explain_text import run_lines
+from engine.explained import Explained
 from engine.policy import OPERATOR
 from engine.rate_text import cards_from_text
 from engine.services.explain import disagreeing

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from data.postgres.store import Store
-from engine.explain import Explanation, Run, Weighing, decimal, explain
+from engine.explain import decimal, explain
 from engine.explain_time import time_parts
+from engine.explained import Explanation, Run, Weighing
 from engine.rates import Modifier, Policy, Price, RateCard, Rounding, Step
 from engine.rating import CHARGE_SCHEMA, rate
 from engine.services.explain import disagreeing

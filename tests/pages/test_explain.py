@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.explain import OnReceipt, Run, billing_state, explain
+from engine.explain import billing_state, explain
 from engine.explain_reasons import reasons
+from engine.explained import OnReceipt, Run
 from engine.rates import DEFAULT_CARDS, Policy
 
 GOV = next(card for card in DEFAULT_CARDS if card.tier == "gov")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from data.postgres.bulk import as_columns, copy_out
 from data.postgres.shelves.shelf import Shelf
-from engine.explain import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
+from engine.explained import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.revisions import STORED_SCHEMA
 
 _RUN = ", ".join(Run.__slots__)
