@@ -18,14 +18,18 @@ from engine.commitments import MonthLine, Months
 from engine.disputes import Dispute
 from engine.documents import Document, DocumentKind, Language
 from engine.explained import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
+from engine.gpu_readings import GpuReading
 from engine.ledger import LedgerName, Posting
+from engine.nodes import NodeAddress
 from engine.outbox import Job
 from engine.payers import Payer
 from engine.payments import Checkout, Movement, Payment, PaymentStatus, ProviderEvent
+from engine.provisioning import PROVISION, RELEASE, Holding, Probe, Step, Tenancy, Told, tell_nobody
 from engine.rates import RateCard
 from engine.receipts import Receipt, ReceiptStatus
 from engine.reconciliation import Comparison, Entry
 from engine.refunds import Refund, RefundAnswer, RefundOrder, RefundStatus
+from engine.ssh_keys import PublicKey
 from engine.usage import Asked, UsageBatch
 from engine.users import Person, Role, SessionRow
 from engine.wallets import Adjustment, ProjectWallet, Wallet
@@ -462,3 +466,30 @@ class PaymentProvider(Protocol):
 
     def movements(self, since: datetime, until: datetime) -> Sequence[Movement]:
         """All money that moved in [since, until), for reconciliation."""
+
+
+class Provisioner(Protocol):
+    """What gives nodes to people and takes them back. One file each in webhooks/provisioners. Every call may raise NodeTrouble,
+    which says at which step, whether something may have happened, and whether asking again helps; none is made inside a
+    transaction."""
+
+    @property
+    def name(self) -> str: ...
+
+    def host_key(self, host: str, port: int) -> PublicKey:
+        """The key a node shows, for somebody to confirm before it is pinned. Nothing of ours is shown to the node."""
+
+    def probe(self, node: NodeAddress) -> Probe:
+        """Its GPUs, its clock beside ours, and what it lacks. Raises BadReading where these cannot be read."""
+
+    def provision(self, node: NodeAddress, tenancy: Tenancy, steps: Sequence[Step] = PROVISION, told: Told = tell_nobody) -> None:
+        """Do these steps in order; `told` hears of each before it begins and when it is done. Done twice is done once."""
+
+    def release(self, node: NodeAddress, tenancy: Tenancy, steps: Sequence[Step] = RELEASE, told: Told = tell_nobody) -> None:
+        """The same the other way; nothing of another allocation is touched. What was never there counts as gone."""
+
+    def inspect(self, node: NodeAddress) -> Sequence[Holding]:
+        """Every user of ours on it, with marks, keys and processes."""
+
+    def sample(self, node: NodeAddress) -> Sequence[GpuReading]:
+        """Its GPUs at this moment. Raises BadReading."""
