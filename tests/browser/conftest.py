@@ -14,6 +14,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,29 +54,40 @@ class Site:
         return f"{name} has a long password"
 
 
-@pytest.fixture(scope="session")
-def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`python -m dashboard` on a free port over a database of its own."""
-    name, home = f"site_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("site")
+@contextmanager
+def running(server_url: str, template: str, home: Path, *rooms: str) -> Iterator[Site]:
+    """The dashboard on a free port over a database of its own; `webhooks` among the rooms is a sidecar beside it."""
+    name = f"site_{uuid.uuid4().hex[:12]}"
     _execute(server_url, f"create database {name} template {template} strategy file_copy")
     database_url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    settings = Settings(env="development", home=home, database_url=database_url, audit_key=AUDIT_KEY)
-    store = Store(connect(database_url), settings)
-    _add_people(store)
-    port = free_port()
-    running = Site(f"http://localhost:{port}", store, database_url, home, home / "dashboard.log")
-    with running.log.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "dashboard", "--port", str(port)], cwd=ROOT, stdout=log,
-                                   stderr=log, env={**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(home),
-                                                    "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT)})
+    store = Store(connect(database_url), Settings(env="development", home=home, database_url=database_url, audit_key=AUDIT_KEY))
+    ports = {room: free_port() for room in ("dashboard", *rooms)}
+    url = f"http://localhost:{ports['dashboard']}"
+    env = {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
+           "PYTHONPATH": str(ROOT)}
+    if "webhooks" in ports:
+        env |= {"COREHOURS_DASHBOARD_URL": url, "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
+    children = [_start(room, port, env, home) for room, port in ports.items()]
     try:
-        _wait(running, process)
-        yield running
+        for child, (room, port) in zip(children, ports.items(), strict=True):
+            _wait(f"http://localhost:{port}/healthz", child, home / f"{room}.log")
+        yield Site(url, store, database_url, home, home / "dashboard.log")
     finally:
-        process.terminate()
-        process.wait(20)
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.wait(20)
         store.engine.dispose()
         _execute(server_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard with the five people of the demo centre, who may also lead a project."""
+    with running(server_url, template, tmp_path_factory.mktemp("site")) as found:
+        for name, role in PEOPLE.items():
+            add_person(found, name, role, ("ai-lab",) if name == "pi" else ())
+        yield found
 
 
 @pytest.fixture
@@ -132,26 +144,29 @@ def free_port() -> int:
         return port
 
 
-def _add_people(store: Store) -> None:
-    for name, role in PEOPLE.items():
-        password_hash = passwords.hashed(Site.password(name))
-        projects = ("ai-lab",) if name == "pi" else ()
-        store.run(lambda tx, name=name, role=role, password_hash=password_hash, projects=projects: users.add(  # type: ignore[misc]
-            tx, name, role, password_hash, projects=projects, by=OPERATOR), actor=OPERATOR.name)
+def add_person(site: Site, name: str, role: Role, projects: tuple[str, ...] = ()) -> None:
+    """Somebody who can sign in with `Site.password(name)`."""
+    hashed = passwords.hashed(Site.password(name))
+    site.store.run(lambda tx: users.add(tx, name, role, hashed, projects=projects, by=OPERATOR), actor=OPERATOR.name)
 
 
-def _wait(site: Site, process: subprocess.Popen[bytes]) -> None:
+def _start(room: str, port: int, env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
+    with (home / f"{room}.log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-m", room, "--port", str(port)], cwd=ROOT, env=env, stdout=log, stderr=log)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
-            with urllib.request.urlopen(f"{site.url}/healthz", timeout=2) as answer:
+            with urllib.request.urlopen(url, timeout=2) as answer:
                 if answer.status == 200:
                     return
         except OSError:
             if process.poll() is not None:
                 break
             time.sleep(0.1)
-    raise AssertionError(f"the dashboard did not start:\n{site.log.read_text(errors='replace')[-4000:]}")
+    raise AssertionError(f"{url} does not answer:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def _execute(server_url: str, statement: str) -> None:

@@ -5,33 +5,20 @@ A dashboard and a sidecar of its own over one database; the jobs have the worst 
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-import urllib.request
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect
 
-from data import passwords
-from data.postgres.store import Store, connect
-from data.settings import Settings
-from engine.policy import OPERATOR
-from engine.services import users
 from engine.users import Role
-from tests.browser.conftest import ROOT, _execute, fill_sign_in, free_port, settled
-from tests.conftest import AUDIT_KEY
+from tests.browser.conftest import Site, add_person, fill_sign_in, running, settled
 from tests.engine.usage_frames import run
 from tests.flows.examples import broken, keep_runs
 
 pytestmark = pytest.mark.browser
-PASSWORD = "researcher has a long password"
 ENDED = int(time.time()) - 7200
 ODD = ("<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>", "=HYPERLINK(\"http://e.vil\",\"x\")",
        "\u202egnp.exe\u2066", "![x](http://e.vil/x.png) [click](javascript:alert(1))", ":red[colour] $x^2$ **bold**",
@@ -41,43 +28,24 @@ ODD_RUNS = [run(number, job_name=name, user_name="researcher", submit_at=ENDED -
 
 
 @pytest.fixture(scope="module")
-def bill(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
-    """A dashboard's address and its store; a sidecar runs beside it."""
-    name, home = f"bill_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("bill")
-    _execute(server_url, f"create database {name} template {template} strategy file_copy")
-    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    store = Store(connect(url), Settings(env="development", home=home, database_url=url, audit_key=AUDIT_KEY))
-    password_hash = passwords.hashed(PASSWORD)
-    store.run(lambda tx: users.add(tx, "researcher", Role.RESEARCHER, password_hash, by=OPERATOR), actor="operator")
-    keep_runs(store, *ODD_RUNS)
-    ports = {"dashboard": free_port(), "webhooks": free_port()}
-    env = {**os.environ, "DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
-           "PYTHONPATH": str(ROOT), "COREHOURS_DASHBOARD_URL": f"http://localhost:{ports['dashboard']}",
-           "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
-    children = [_start(room, port, env, home) for room, port in ports.items()]
-    try:
-        for port in ports.values():
-            _wait(f"http://localhost:{port}/healthz")
-        yield env["COREHOURS_DASHBOARD_URL"], store
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(20)
-        store.engine.dispose()
-        _execute(server_url, f"drop database {name} with (force)")
+def bill(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard with a sidecar beside it, and a researcher with oddly named jobs."""
+    with running(server_url, template, tmp_path_factory.mktemp("bill"), "webhooks") as site:
+        add_person(site, "researcher", Role.RESEARCHER)
+        keep_runs(site.store, *ODD_RUNS)
+        yield site
 
 
 @pytest.fixture(scope="module")
-def page(bill: tuple[str, Store], chromium: Browser) -> Iterator[Page]:
+def page(bill: Site, chromium: Browser) -> Iterator[Page]:
     """A browser in which the researcher has signed in; it notes every address outside that somebody asks it for."""
-    context = chromium.new_context(base_url=bill[0], viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context = chromium.new_context(base_url=bill.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
     context.set_default_timeout(20_000)
     context.route("**/*", lambda route: route.continue_() if "localhost" in route.request.url or route.request.url.startswith(
         ("data:", "blob:")) else _foreign(route))
     page = context.new_page()
     page.goto("/")
-    fill_sign_in(page, "researcher", PASSWORD)
+    fill_sign_in(page, "researcher", Site.password("researcher"))
     page.get_by_role("button", name="Sign out", exact=True).wait_for()
     settled(page)
     yield page
@@ -92,7 +60,7 @@ def _foreign(route: object) -> None:
     route.abort()                                   # type: ignore[attr-defined]
 
 
-def test_sign_in_usage_create_receipt_pay_paid(page: Page, bill: tuple[str, Store]) -> None:
+def test_sign_in_usage_create_receipt_pay_paid(page: Page, bill: Site) -> None:
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Usage").click()
     expect(page.get_by_text("7 jobs · 197.40 THB")).to_be_visible()
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Receipts").click()
@@ -116,8 +84,8 @@ def test_sign_in_usage_create_receipt_pay_paid(page: Page, bill: tuple[str, Stor
 
     expect(page.get_by_text("through dummy")).to_be_visible()           # the page that waited, by itself
     expect(page.get_by_role("button", name="Pay 197.40 THB")).to_have_count(0)
-    receipt = bill[1].read(lambda tx: tx.receipts.all())[0]
-    assert (receipt.status, receipt.total_micro) == ("paid", 197_400_000) and broken(bill[1]) == []
+    receipt = bill.store.read(lambda tx: tx.receipts.all())[0]
+    assert (receipt.status, receipt.total_micro) == ("paid", 197_400_000) and broken(bill.store) == []
 
 
 def test_odd_names_are_words_and_nothing_else(page: Page, tmp_path: Path) -> None:
@@ -142,19 +110,3 @@ def test_the_csv_holds_every_name_and_no_formula(page: Page, tmp_path: Path) -> 
     assert sorted(name.removeprefix("'") for name in rows["job_name"]) == sorted(ODD)
     assert not any(str(name)[:1] in "=+-@\t\r\n" for name in rows["job_name"])
     assert sum(int(micro) for micro in rows["cost_micro"]) == 197_400_000
-
-
-def _start(room: str, port: int, env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
-    with (home / f"{room}.log").open("wb") as log:
-        return subprocess.Popen([sys.executable, "-m", room, "--port", str(port)], cwd=ROOT, env=env, stdout=log, stderr=log)
-
-
-def _wait(url: str) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")

@@ -6,27 +6,18 @@ A dashboard and a sidecar of its own over one database.
 
 from __future__ import annotations
 
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect
 
-from data import passwords
 from data.postgres.invariants import INVARIANTS, violations
-from data.postgres.store import Store, connect
-from data.settings import Settings
 from engine.policy import OPERATOR
-from engine.services import users
 from engine.services.receipts import create_receipt
 from engine.users import Role
-from tests.browser.conftest import ROOT, Site, _execute, fill_sign_in, free_port, settled
-from tests.browser.test_first_bill import _start, _wait
-from tests.conftest import AUDIT_KEY
+from tests.browser.conftest import Site, add_person, fill_sign_in, running, settled
 from tests.pages_operations.given import at, job
 
 pytestmark = pytest.mark.browser
@@ -35,42 +26,23 @@ Enter = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
-    """A dashboard's address and its store; a sidecar runs beside it. alice owes 60.00."""
-    name, home = f"wallet_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("wallet")
-    _execute(server_url, f"create database {name} template {template} strategy file_copy")
-    url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    store = Store(connect(url), Settings(env="development", home=home, database_url=url, audit_key=AUDIT_KEY))
-    for person, role in PEOPLE.items():
-        hashed = passwords.hashed(Site.password(person))
-        store.run(lambda tx, person=person, role=role, hashed=hashed: users.add(tx, person, role, hashed, by=OPERATOR))   # type: ignore[misc]
-    job(store, "alice", at("2026-10-03"), cpu=60)
-    store.run(lambda tx: create_receipt(tx, "alice", datetime(2026, 11, 1, tzinfo=UTC), OPERATOR), actor="operator")
-    ports = {"dashboard": free_port(), "webhooks": free_port()}
-    env = {**os.environ, "DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY, "PYTHONPATH": str(ROOT),
-           "COREHOURS_DASHBOARD_URL": f"http://localhost:{ports['dashboard']}",
-           "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
-    children = [_start(room, port, env, home) for room, port in ports.items()]
-    try:
-        for port in ports.values():
-            _wait(f"http://localhost:{port}/healthz")
-        yield env["COREHOURS_DASHBOARD_URL"], store
-    finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(20)
-        store.engine.dispose()
-        _execute(server_url, f"drop database {name} with (force)")
+def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard with a sidecar beside it. alice owes 60.00."""
+    with running(server_url, template, tmp_path_factory.mktemp("wallet"), "webhooks") as site:
+        for name, role in PEOPLE.items():
+            add_person(site, name, role)
+        job(site.store, "alice", at("2026-10-03"), cpu=60)
+        site.store.run(lambda tx: create_receipt(tx, "alice", datetime(2026, 11, 1, tzinfo=UTC), OPERATOR), actor="operator")
+        yield site
 
 
 @pytest.fixture
-def enter(centre: tuple[str, Store], chromium: Browser) -> Iterator[Enter]:
+def enter(centre: Site, chromium: Browser) -> Iterator[Enter]:
     """`enter("ann", "/wallets")`: a page of a fresh profile in which ann has signed in."""
     contexts = []
 
     def make(name: str, path: str, scheme: str = "light") -> Page:
-        context = chromium.new_context(base_url=centre[0], viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        context = chromium.new_context(base_url=centre.url, viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         context.set_default_timeout(30_000)
         contexts.append(context)
         page = context.new_page()
@@ -84,9 +56,9 @@ def enter(centre: tuple[str, Store], chromium: Browser) -> Iterator[Enter]:
         context.close()
 
 
-def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: tuple[str, Store]) -> None:
+def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: Site) -> None:
     """An amount of one's own, the checkout, back on a page that follows by itself; the balance; the receipt."""
-    store = centre[1]
+    store = centre.store
     page = enter("alice", "/wallet")
     expect(page.get_by_text("Nothing moved yet")).to_be_visible()
     page.get_by_role("button", name="Add funds").click()
@@ -121,9 +93,9 @@ def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: tupl
 
 
 @pytest.mark.long
-def test_a_second_admin_confirms_a_large_change(enter: Enter, centre: tuple[str, Store]) -> None:
+def test_a_second_admin_confirms_a_large_change(enter: Enter, centre: Site) -> None:
     """ann takes 5,000 into alice's wallet, cannot confirm it herself; ben does."""
-    store = centre[1]
+    store = centre.store
     before = store.read(lambda tx: tx.wallets.get("alice", "THB").balance_micro)
     page = enter("ann", "/wallets")
     page.get_by_role("button", name="Change a wallet…").click()
