@@ -61,15 +61,17 @@ def _run(store: Store, number: int) -> Run:
 
 
 def due_days(tx: PostgresTransaction, provider: str) -> list[date]:
-    """Yesterday when nobody looked at it or the provider did not tell, and the days of the last week that differed."""
+    """Of the last week: yesterday and the days on which no sidecar ran when nobody looked at them, those that the provider did
+    not tell, and those that differed. Days before the first that was ever looked at are none of ours."""
     today = tx.now.astimezone(tx.settings.zone).date()
     days = [today - timedelta(days=back) for back in range(1, DAYS + 1)]
-    return [day for day in days if _due(tx.reconciliation.of_day(provider, day), day == days[0], tx.now)]
+    first = tx.reconciliation.first_day(provider) or days[0]
+    return [day for day in days if _due(tx.reconciliation.of_day(provider, day), day >= min(first, days[0]), tx.now)]
 
 
-def _due(last: Run | None, yesterday: bool, now: datetime) -> bool:
+def _due(last: Run | None, ours: bool, now: datetime) -> bool:
     if last is None:
-        return yesterday
+        return ours
     return last.outcome is Outcome.FAILED or (last.outcome is Outcome.DIFFERS and now - last.ran_at > AGAIN)
 
 

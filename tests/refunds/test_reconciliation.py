@@ -162,6 +162,13 @@ def test_yesterday_is_due_until_it_was_looked_at(desk: Desk) -> None:
     assert due() == [] and len(desk.store.read(lambda tx: tx.reconciliation.latest())) == 1
 
 
+def test_days_on_which_no_sidecar_ran_are_made_up_for(desk: Desk) -> None:
+    """From Thursday to Monday nothing ran: a payment of Friday, whose webhooks have given up by now, is not left out."""
+    days = [today(desk) - timedelta(days=back) for back in range(1, 6)]
+    reconcile(desk.store, Books(), days[-1], "worker")  # type: ignore[arg-type]
+    assert desk.store.read(lambda tx: due_days(tx, "dummy")) == days[:-1]
+
+
 def test_a_day_that_differs_is_looked_at_again(desk: Desk) -> None:
     yesterday, at = today(desk) - timedelta(days=1), datetime.now(UTC) - timedelta(days=1)
     found = reconcile(desk.store, Books(lines=[Movement("ch_9", "re_9", "", -5, "THB", at)]), yesterday, "worker")  # type: ignore[arg-type]

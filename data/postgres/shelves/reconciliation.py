@@ -84,6 +84,11 @@ class ReconciliationShelf(Shelf):
                        provider=provider, day=day)
         return self._run(row) if row else None
 
+    def first_day(self, provider: str) -> date | None:
+        """The earliest day of a provider that was ever looked at."""
+        row = self.one("select min(day) as day from reconciliation_run where provider = :provider", provider=provider)
+        return row.day if row else None
+
     def _run(self, row: sa.Row[Any]) -> Run:
         sums = self.rows("select currency, ours_micro, theirs_micro, movements from reconciliation_sum where run_id = :id order by 1",
                          id=row.id)
