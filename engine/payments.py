@@ -258,7 +258,8 @@ class ProviderTrouble(DomainError):
 @dataclass(frozen=True, slots=True)
 class Movement:
     """One movement of money in a provider's own books, for comparing them with ours: what came in is positive, refunds and
-    disputes that took it out are negative; `amount_minor` in minor units of `currency`, fees not counted."""
+    disputes that took it out are negative; `amount_minor` in minor units of `currency`, fees not counted. `object` is what
+    moved it, a refund or a dispute, or `money` itself where a payer paid: a refund that comes back is no payment."""
 
     money: str
     object: str

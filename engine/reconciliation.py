@@ -6,7 +6,7 @@ whole, not by the day: a webhook that came after midnight is no difference.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -122,13 +122,6 @@ def check_over(day: date, now: datetime, zone: ZoneInfo) -> None:
         raise DayNotOver(f"{day} is not over: the last whole day is {now.astimezone(zone).date() - timedelta(days=1)}.")
 
 
-def name_of(movement: Movement, known: Iterable[str]) -> str:
-    """What a movement is called here: the object when we know it, else the charge for what came, the object for what left."""
-    if movement.object in known or movement.amount_minor < 0:
-        return movement.object
-    return movement.money
-
-
 def compare(span: DaySpan, ours: Sequence[Entry], theirs: Sequence[tuple[str, Movement]], minor: dict[str, int]) -> Comparison:
     """The day of `span`. `ours` are our entries of every name in question, whenever they were made; `theirs` the provider's
     movements of the wider span with their names; `minor` micro-units a minor unit of each currency."""
@@ -150,11 +143,11 @@ def _their(theirs: Sequence[tuple[str, Movement]], name: str, currency: str) -> 
 
 def _line(span: DaySpan, name: str, currency: str, ours: list[Entry], theirs: list[Movement], minor: int) -> Line | None:
     """None when the two sides agree, be it on what ever happened or on what happened around the day (an older refund that
-    came back)."""
+    came back); also where one says nothing of what left and came back."""
     told = sum(movement.amount_minor for movement in theirs) * minor
     ever = sum(entry.amount_micro for entry in ours)
     lately = sum(entry.amount_micro for entry in ours if span.near(entry.at))
-    if theirs and ours and told in (ever, lately):
+    if told in (ever, lately):
         return None
     reference = next(filter(None, [*(entry.reference for entry in ours), *(movement.reference for movement in theirs)]), "")
     at = min([*(movement.at for movement in theirs), *(entry.at for entry in ours)])

@@ -11,7 +11,7 @@ from engine.money import minor_micro
 from engine.payments import EventKind, Movement, ProviderEvent, Step
 from engine.policy import allow
 from engine.ports import Transaction
-from engine.reconciliation import Comparison, DaySpan, check_over, compare, event_of, name_of
+from engine.reconciliation import Comparison, DaySpan, check_over, compare, event_of
 from engine.services.events import CAME, apply_event
 from engine.users import Action, Person
 
@@ -39,7 +39,7 @@ def _known(tx: Transaction, provider: str, theirs: Sequence[Movement]) -> dict[s
 
 def _kind(movement: Movement, known: dict[str, int], awaited: dict[str, str]) -> EventKind | None:
     if movement.amount_minor > 0:
-        return EventKind.SUCCEEDED if not {movement.money, movement.object} & known.keys() and movement.object not in awaited else None
+        return EventKind.SUCCEEDED if movement.object == movement.money and movement.money not in known else None
     waited = {"refund": EventKind.REFUND_SUCCEEDED, "dispute": EventKind.DISPUTE_WITHDRAWN}
     return waited[awaited[movement.object]] if movement.object in awaited else None
 
@@ -56,9 +56,8 @@ def compare_day(tx: Transaction, provider: str, span: DaySpan, theirs: Sequence[
     """The provider's movements of the wider span beside our books."""
     names = {name for movement in theirs for name in (movement.money, movement.object)}
     ours = tx.reconciliation.entries(provider, tx.settings.livemode, span.start, span.end, names)
-    known = {entry.name for entry in ours}
     minor = {currency: minor_micro(currency) for currency in {*(one.currency for one in ours), *(one.currency for one in theirs)}}
-    return compare(span, ours, [(name_of(movement, known), movement) for movement in theirs], minor)
+    return compare(span, ours, [(movement.object, movement) for movement in theirs], minor)
 
 
 def keep_day(tx: Transaction, provider: str, day: date, theirs: Sequence[Movement], applied: int, by: str) -> int:

@@ -172,6 +172,7 @@ def test_its_own_books_tell_the_same_story(rig: Rig) -> None:
     assert sorted(one.amount_minor for one in moved) == [-6060, -1000, 6060, 6060, 6060]
     assert {one.currency for one in moved} == {rig.currency} and all(begin <= one.at < until for one in moved)
     assert {one.reference for one in moved if one.amount_minor > 0} == {payment.reference for payment in payments}
+    assert all((one.object == one.money) == (one.amount_minor > 0) for one in moved), "what moved it is named, a payment is itself"
     assert {one.money for one in moved if one.amount_minor in (1000, -1000)} == {event.money}
     assert rig.provider.movements(begin - timedelta(days=2), begin - timedelta(days=1)) == []
 

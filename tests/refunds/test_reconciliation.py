@@ -139,6 +139,25 @@ def test_a_refund_and_a_dispute_whose_end_was_never_told(desk: Desk) -> None:
     assert desk.refunds(payment) == [("succeeded", name, 10_000_000)] and desk.ledger()["dispute:dummy"] == 20
 
 
+def test_a_refund_that_came_back_is_not_taken_for_a_payment(desk: Desk) -> None:
+    """Neither payment nor refund was ever told here, and the provider lists the newest first: the payment is what the payer paid."""
+    receipt = desk.books.receipt_of("alice")
+    payment = desk.books.payment_of(receipt)
+    back = replace(charge(payment, 1000), object="re_1")
+    found = run(desk, Books(lines=[back, replace(back, amount_minor=-1000), charge(payment)]))
+    assert (found.applied, desk.books.status(receipt)) == (1, "paid") and desk.ledger()["clearing:dummy"] == 60_600_000
+
+
+def test_a_refund_that_failed_before_it_arrived_leaves_no_difference(desk: Desk) -> None:
+    """The provider's books show it leave and come back, ours never said that it arrived: on both sides nothing moved."""
+    _, payment = desk.paid()
+    refund = desk.refund(payment.reference, "10.00")
+    desk.hear(desk.word(EventKind.REFUND_FAILED, payment, 1000, "re_1", refund.id))
+    left = replace(charge(payment, -1000), object="re_1")
+    found = run(desk, Books(lines=[charge(payment), left, replace(left, amount_minor=1000)]))
+    assert (found.outcome, found.lines) == ("matched", ())
+
+
 def test_what_left_without_a_word_is_named_not_guessed(desk: Desk) -> None:
     _, payment = desk.paid()
     found = run(desk, Books(lines=[charge(payment), replace(charge(payment, -500), object="re_secret")]))

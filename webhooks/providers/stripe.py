@@ -256,7 +256,8 @@ def _movement(line: Values) -> Movement | None:
     if not isinstance(source, dict) or (type_ not in SIGNS and source.get("object") != "dispute"):
         return None
     sign = SIGNS.get(type_) or (IN if whole(line, "amount", -MOST_MINOR, MOST_MINOR) > 0 else OUT)
-    money = word(source, "id") if source.get("object") == "charge" and not source.get("payment_intent") else _money(source)
-    return Movement(money=money, object=word(source, "id"), reference=word_if_any(group(source, "metadata"), "reference"),
-                    amount_minor=sign * minor(source), currency=currency(source),
-                    at=datetime.fromtimestamp(whole(line, "created", 0, 10**11), UTC))
+    charge = source.get("object") == "charge"
+    money = word(source, "id") if charge and not source.get("payment_intent") else _money(source)
+    return Movement(money=money, object=money if charge and sign == IN else word(source, "id"),
+                    reference=word_if_any(group(source, "metadata"), "reference"), amount_minor=sign * minor(source),
+                    currency=currency(source), at=datetime.fromtimestamp(whole(line, "created", 0, 10**11), UTC))
