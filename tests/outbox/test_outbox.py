@@ -23,7 +23,7 @@ from engine.users import Person, Role
 from tests.conftest import Corehours
 from tests.payments.conftest import wait_until
 from tests.programs import Program, Programs
-from webhooks import outbox
+from webhooks import outbox, queue_worker
 from webhooks.jobs import Context
 from webhooks.metrics import Metrics
 from webhooks.outbox import OutboxWorker
@@ -101,7 +101,7 @@ def test_a_worker_is_woken_by_the_commit(store: Store, hands: Hands, monkeypatch
 
 def test_a_worker_that_was_cut_off_hears_again(store: Store, hands: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "POLL_SECONDS", NEVER)
-    monkeypatch.setattr(outbox, "OUTAGE_SECONDS", 0.05)
+    monkeypatch.setattr(queue_worker, "OUTAGE_SECONDS", 0.05)
     hands.start()
     queue(store, "one")
     wait_until(lambda: all_done(store), "one is done")

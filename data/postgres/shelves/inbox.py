@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
 
+CHANNEL = "corehours_inbox"      # notified at every commit that stored an event, or asked for one to be applied again
 ATTEMPTS = 8                    # failed attempts after which an event is left for a person
 LEASE_SECONDS = 60
 SLOWEST_SECONDS = 60.0          # longest pause between attempts
@@ -89,9 +90,12 @@ class InboxShelf(Shelf):
 
     def replay(self, id: int) -> bool:
         """Apply an event again, now; False when there is none, or a worker has it in hand."""
-        return self.execute("update webhook_inbox set state = 'received', attempts = 0, due_at = clock_timestamp(),"
-                            " leased_until = null where id = :id"
-                            " and (state <> 'processing' or leased_until <= clock_timestamp())", id=id) == 1
+        found = self.execute("update webhook_inbox set state = 'received', attempts = 0, due_at = clock_timestamp(),"
+                             " leased_until = null where id = :id"
+                             " and (state <> 'processing' or leased_until <= clock_timestamp())", id=id) == 1
+        if found:
+            self.one("select pg_notify(:channel, '')", channel=CHANNEL)
+        return found
 
     def keep_orphan(self, row: InboxRow, money: str) -> None:
         """Remember that an event speaks of money that has not come."""
