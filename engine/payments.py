@@ -162,6 +162,15 @@ class Checkout:
     provider_ref: str
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class MoneyName:
+    """What a provider calls money that it collected, in one mode."""
+
+    provider: str
+    livemode: bool
+    money: str
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
     """What a provider said, its signature proven. `key` names the event, `money` the money object behind it (an
@@ -188,6 +197,11 @@ class ProviderEvent:
     def amount(self) -> Money:
         """The amount it names; an unknown currency is refused."""
         return from_minor(self.amount_minor, self.currency)
+
+    @property
+    def money_name(self) -> MoneyName:
+        """The money it speaks of."""
+        return MoneyName(self.provider, self.livemode, self.money)
 
 
 class Unwelcome(DomainError):

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 from data.failpoints import hit
+from data.postgres.shelves.inbox import NewEvent
 from data.postgres.store import Store
 from engine.errors import DomainError
 from engine.payments import BadEvent, ProviderEvent, Unwelcome, WrongMode
@@ -102,6 +103,11 @@ def _too_large() -> TooLarge:
     return TooLarge(f"At most {MOST_BYTES} bytes are read.", "oversized")
 
 
+def new_event(event: ProviderEvent, body: bytes) -> NewEvent:
+    """The event as it is kept."""
+    return NewEvent(event.provider, event.livemode, event.key, str(event.kind), body)
+
+
 def store_event(store: Store, event: ProviderEvent, body: bytes) -> bool:
     """Keep the event and commit; False when it was kept before."""
-    return store.run(lambda tx: tx.inbox.store(event.provider, event.livemode, event.key, str(event.kind), body))
+    return store.run(lambda tx: tx.inbox.store(new_event(event, body)))[0]

@@ -6,22 +6,24 @@ nothing: before the commit the lease runs out and somebody applies the event aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from data.failpoints import hit
 from data.postgres.health import TROUBLE
 from data.postgres.shelves.inbox import ATTEMPTS, CHANNEL, InboxRow
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotFound
-from engine.payments import ALARMS, Decision, Outcome, ProviderEvent, ProviderTrouble, Step
+from engine.payments import ALARMS, Decision, EventKind, Outcome, ProviderEvent, ProviderTrouble, Step
 from engine.ports import PaymentProvider
 from engine.services.events import apply_event
 from engine.services.payments import expire_payments
+from engine.services.payments_together import apply_together
 from webhooks.log import say
 from webhooks.metrics import Metrics
-from webhooks.queue_worker import QueueWorker, trace_of, words_of
+from webhooks.queue_worker import QueueWorker, attempt, trace_of, words_of
 
 ACTOR = "worker"
+MOST = 200                      # events applied in one transaction
 POLL_SECONDS = 1.0              # for what no notice told: pauses that ended, leases that ran out
 
 
@@ -37,17 +39,48 @@ class Worker(QueueWorker[InboxRow]):
         self._providers, self._metrics = providers, metrics
 
     def claim(self) -> list[InboxRow]:
-        """One event that is due."""
-        row = self.store.run(self._claim, actor=ACTOR)
-        if row is None:
-            return []
-        hit("inbox.claimed")
-        return [row]
+        """New events that need no asking, many at once, and one that does, or was tried before."""
+        rows = self.store.run(self._claim, actor=ACTOR)
+        if rows:
+            hit("inbox.claimed")
+        return rows
 
-    def _claim(self, tx: PostgresTransaction) -> InboxRow | None:
-        row = tx.inbox.claim()
-        tx.place = "inbox.claim" if row else ""
-        return row
+    def _claim(self, tx: PostgresTransaction) -> list[InboxRow]:
+        rows = tx.inbox.claim_new([name for name, provider in self._providers.items() if provider.signature_is_enough], MOST)
+        other = tx.inbox.claim()
+        rows += [other] if other else []
+        tx.place = "inbox.claim" if rows else ""
+        return rows
+
+    def together(self, claimed: Sequence[InboxRow]) -> Sequence[InboxRow]:
+        """Apply in one transaction what can be; where that breaks, each is applied alone, and only what is broken suffers."""
+        new = [row for row in claimed if row.attempts == 1 and row.kind == EventKind.SUCCEEDED
+               and row.provider in self._providers and self._providers[row.provider].signature_is_enough]
+        done: dict[int, Decision] = {}
+        if new and (error := attempt(lambda: done.update(self._apply_together(new)))):
+            say("inbox.apart", events=len(new), error=words_of(error))
+        for row in new:
+            if row.id in done:
+                self._tell(row, done[row.id])
+        return [row for row in claimed if row.id not in done]
+
+    def _apply_together(self, rows: Sequence[InboxRow]) -> dict[int, Decision]:
+        """What became of those that were applied, by their ids."""
+        events = {row.id: self._providers[row.provider].parse_event(row.body) for row in rows}
+        done = self.store.run(lambda tx: self._together(tx, rows, events), actor=ACTOR)
+        if done:
+            hit("inbox.processed")
+        return done
+
+    def _together(self, tx: PostgresTransaction, rows: Sequence[InboxRow], events: Mapping[int, ProviderEvent]) -> dict[int, Decision]:
+        hit("inbox.applying")
+        held = tx.inbox.hold_many(rows)
+        decided = apply_together(tx, [events[row.id] for row in rows if row.id in held])
+        done = [(row, decided[event]) for row in rows if (event := events[row.id]) in decided]
+        if done:
+            tx.inbox.processed_many([(row, outcome_of(decision)) for row, decision in done])
+            hit("inbox.applied")
+        return {row.id: decision for row, decision in done}
 
     def do(self, one: InboxRow) -> None:
         """Apply it."""
@@ -80,7 +113,7 @@ class Worker(QueueWorker[InboxRow]):
         if decision.step is Step.WAIT:
             tx.inbox.wait(row, decision.why)
         else:
-            tx.inbox.processed(row, f"{decision.step}: {decision.why}")
+            tx.inbox.processed(row, outcome_of(decision))
         hit("inbox.applied")
         return decision
 
@@ -102,6 +135,11 @@ class Worker(QueueWorker[InboxRow]):
         self._metrics.applied(row.provider, decision.step)
         say("inbox.applied", inbox=row.id, provider=row.provider, key=row.event_key, step=str(decision.step), why=decision.why,
             alarm=decision.step in ALARMS | {Step.IGNORE})
+
+
+def outcome_of(decision: Decision) -> str:
+    """What became of an event, in plain words, for its row."""
+    return f"{decision.step}: {decision.why}"
 
 
 def sweep(store: Store) -> None:

@@ -26,7 +26,7 @@ def apply_event(tx: Transaction, event: ProviderEvent, since: datetime) -> Decis
     if event.kind in PAYMENT_KINDS:
         decision = apply_payment(tx, event, since)
         if decision.step in CAME:
-            tx.inbox.wake_orphans(event.provider, event.livemode, event.money)
+            tx.inbox.wake_orphans(event.money_name)
         return decision
     if event.kind in TOLD:
         return apply_refund(tx, event, since)

@@ -190,21 +190,31 @@ def _use(tx: Transaction, event: ProviderEvent, known: Known, receipt: Receipt |
     assert known.payment is not None
     kept = known.holder is not None
     taker = known.holder or (_another(tx, known.payment, event) if known.payment.received_micro else known.payment)
-    to = PaymentStatus(decision.step)
-    check_move(taker.reference, taker.status, to)
-    paid = replace(taker, status=to, settled_at=tx.now, money_ref=event.money, received_micro=event.amount.micro, note=decision.why,
-                   purpose=known.payment.purpose, receipt_id=known.payment.receipt_id, wallet=known.payment.wallet,
-                   amount_micro=known.payment.amount_micro)
+    taker = replace(taker, purpose=known.payment.purpose, receipt_id=known.payment.receipt_id, wallet=known.payment.wallet,
+                    amount_micro=known.payment.amount_micro)
+    paid = paid_by(taker, event, decision, tx.now)
     tx.payments.take(paid)
     tx.outbox.add(*issue_job(DocumentKind.PAYMENT_RECEIPT, paid.id))
-    _tell_money(tx, paid, event, decision)
+    tell_money(tx, paid, event, decision)
     source = LedgerName(Kind.UNAPPLIED if kept else Kind.CLEARING, event.provider, event.currency)
     postings = arrival_postings(source, receipt.payer if receipt else "", paid.settled_micro, paid.wallet, paid.credited_micro)
     key = f"{'assign' if kept else 'pay'}:{paid.provider}:{paid.reference}"
     if paid.settled_micro and receipt is not None:
-        settle(tx, receipt, key, postings, tx.actor, f"{event.provider} payment {paid.reference}: {decision.why}")
-    elif not tx.ledger.post(key, f"{event.provider} payment {paid.reference}: {decision.why}", postings):
+        settle(tx, receipt, key, postings, tx.actor, why_paid(paid, decision))
+    elif not tx.ledger.post(key, why_paid(paid, decision), postings):
         raise IllegalMove(f"The money {key} was posted before.")
+
+
+def paid_by(payment: Payment, event: ProviderEvent, decision: Decision, now: datetime) -> Payment:
+    """The payment once the event's money is its own."""
+    to = PaymentStatus(decision.step)
+    check_move(payment.reference, payment.status, to)
+    return replace(payment, status=to, settled_at=now, money_ref=event.money, received_micro=event.amount.micro, note=decision.why)
+
+
+def why_paid(payment: Payment, decision: Decision) -> str:
+    """What stands in the ledger and in the receipt's history."""
+    return f"{payment.provider} payment {payment.reference}: {decision.why}"
 
 
 def _another(tx: Transaction, payment: Payment, event: ProviderEvent) -> Payment:
@@ -231,7 +241,7 @@ def _keep(tx: Transaction, event: ProviderEvent, known: Known, decision: Decisio
     kept = _stray(tx, event, Purpose.TOPUP, None, "", event.amount.micro, PaymentStatus.UNAPPLIED, event.amount.micro, decision.why)
     tx.ledger.post(f"pay:{kept.provider}:{kept.reference}", f"Unapplied: {decision.why}",
                    unapplied_postings(event.provider, event.currency, event.amount.micro))
-    _tell_money(tx, kept, event, decision)
+    tell_money(tx, kept, event, decision)
     return decision
 
 
@@ -242,7 +252,8 @@ def _move(tx: Transaction, payment: Payment, to: PaymentStatus, event: ProviderE
                     amount_micro=payment.amount_micro, currency=payment.currency, why=decision.why)
 
 
-def _tell_money(tx: Transaction, payment: Payment, event: ProviderEvent, decision: Decision) -> None:
+def tell_money(tx: Transaction, payment: Payment, event: ProviderEvent, decision: Decision) -> None:
+    """What the audit chain keeps of money that came."""
     wallet = {"wallet": payment.wallet, "credited_micro": payment.credited_micro} if payment.credited_micro else {}
     tx.audit.record(f"payment.{payment.status}", f"payment:{payment.reference}", provider=event.provider, event=event.key,
                     amount_micro=payment.received_micro, currency=payment.currency, why=decision.why, **wallet)

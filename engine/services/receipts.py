@@ -96,10 +96,20 @@ def void_receipt(tx: Transaction, name: str, reason: str, by: Person) -> Receipt
 def settle(tx: Transaction, receipt: Receipt, key: str, postings: list[Posting], actor: str, reason: str) -> Receipt:
     """Post the money under `key` and move a pending receipt to paid. Who may, and why, the caller has checked."""
     check_move(receipt.number, receipt.status, ReceiptStatus.PAID)
-    if not tx.ledger.post(key, f"Payment of receipt {receipt.number}", postings):
+    if not tx.ledger.post(key, memo_of(receipt), postings):
         raise IllegalMove(f"The money {key} was posted before.")
-    tx.audit.record("receipt.paid", f"receipt:{receipt.id}", number=receipt.number, key=key, reason=reason)
+    tell_paid(tx, receipt, key, reason)
     return _move(tx, receipt, ReceiptStatus.PAID, actor, reason)
+
+
+def memo_of(receipt: Receipt) -> str:
+    """What the ledger says of its payment."""
+    return f"Payment of receipt {receipt.number}"
+
+
+def tell_paid(tx: Transaction, receipt: Receipt, key: str, reason: str) -> None:
+    """What the audit chain keeps of its payment."""
+    tx.audit.record("receipt.paid", f"receipt:{receipt.id}", number=receipt.number, key=key, reason=reason)
 
 
 def mark_paid(tx: Transaction, name: str, reason: str, by: Person) -> Receipt:

@@ -61,6 +61,7 @@ class Company:
 
     file: Path
     name: str = "dummy"
+    signature_is_enough: bool = True
 
     def checkout(self, payment: Payment, return_url: str) -> Checkout:
         return Checkout(f"http://localhost/checkout/{payment.reference}", f"cs_{payment.reference}")

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 import requests
 
+from data.postgres.shelves.inbox import NewEvent
 from tests.conftest import Corehours
 from tests.payments.conftest import Books, SidecarProcess, SidecarThread, event, wait_until
 
@@ -101,7 +102,7 @@ def test_a_poison_event_ends_in_sight_and_can_be_replayed(
 def test_an_event_that_kills_every_worker_is_put_aside(sidecar: SidecarThread, books: Books) -> None:
     """Eight leases ran out without a word: the ninth worker does not touch it, and the others go on."""
     receipt = books.receipt_of("alice")
-    books.store.run(lambda tx: tx.inbox.store("dummy", False, "evt_deadly", "payment.succeeded", b"{}"))
+    books.store.run(lambda tx: tx.inbox.store(NewEvent("dummy", False, "evt_deadly", "payment.succeeded", b"{}")))
     books.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set attempts = 8, state = 'received', due_at = now()"))
     sidecar.post(event(books.payment_of(receipt).reference))
     wait_until(lambda: books.status(receipt) == "paid" and books.drained(), "paid")

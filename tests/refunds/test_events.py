@@ -12,6 +12,7 @@ from engine.payments import EventKind, ProviderEvent
 from engine.refunds import RefundAnswer, RefundStatus
 from tests.conftest import Corehours
 from tests.refunds.conftest import Desk
+from webhooks.inbox import new_event
 from webhooks.metrics import Metrics
 from webhooks.worker import Worker
 
@@ -21,6 +22,7 @@ class Reader:
     """A provider whose webhooks are the events themselves."""
 
     name: str = "dummy"
+    signature_is_enough: bool = True
 
     def parse_event(self, body: bytes) -> ProviderEvent:
         facts = json.loads(body)
@@ -34,8 +36,7 @@ def stored(desk: Desk, *events: ProviderEvent) -> None:
     """Put them into the inbox, as the door does."""
     for event in events:
         body = json.dumps({name: getattr(event, name) for name in ProviderEvent.__slots__}).encode()
-        desk.store.run(lambda tx, event=event, body=body: tx.inbox.store(  # type: ignore[misc]
-            event.provider, event.livemode, event.key, str(event.kind), body))
+        desk.store.run(lambda tx, event=event, body=body: tx.inbox.store(new_event(event, body)))  # type: ignore[misc]
 
 
 @pytest.fixture

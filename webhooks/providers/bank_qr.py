@@ -21,6 +21,7 @@ class BankQrProvider:
     """See the module."""
 
     name = NAME
+    signature_is_enough = False
 
     def __init__(self, settings: Settings) -> None:
         if not (settings.promptpay_id or settings.bank_iban):

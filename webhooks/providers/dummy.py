@@ -49,6 +49,7 @@ class DummyProvider:
     """See the module."""
 
     name = NAME
+    signature_is_enough = True
 
     def __init__(self, settings: Settings) -> None:
         if not settings.development:

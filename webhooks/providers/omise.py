@@ -51,6 +51,7 @@ class OmiseProvider:
     """See the module."""
 
     name = NAME
+    signature_is_enough = False
 
     def __init__(self, settings: Settings) -> None:
         self.secrets, self.source = [_decoded(word) for word in settings.words_of("omise_webhook_secret")], settings.omise_source

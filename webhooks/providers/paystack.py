@@ -33,6 +33,7 @@ class PaystackProvider:
     """See the module."""
 
     name = NAME
+    signature_is_enough = False
 
     def __init__(self, settings: Settings) -> None:
         self.secrets, self.email = settings.words_of("paystack_secret_key"), settings.paystack_email

@@ -46,6 +46,7 @@ class StripeProvider:
     """See the module."""
 
     name = NAME
+    signature_is_enough = True
 
     def __init__(self, settings: Settings) -> None:
         self.secrets, self.account = settings.words_of("stripe_webhook_secret"), settings.stripe_account

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,21 +31,24 @@ class AuditShelf(Shelf):
         self.execute("select 1 from audit_head for update")       # lock first, read in the next statement
         head = self.head()
         at: datetime = self.connection.execute(sa.text("select clock_timestamp()")).scalar_one()
+        entries = []
         for action, subject, facts in self._queued:
-            head = self._append(head, at, action, subject, facts)
+            entries.append(self._entry(head, at, action, subject, facts))
+            head = Anchor(entries[-1].id, entries[-1].hash)
+        self._append(entries)
         self.execute("update audit_head set id = :id, hash = :hash", id=head.id, hash=head.hash)
         self._queued.clear()
         return head
 
-    def _append(self, head: Anchor, at: datetime, action: str, subject: str, facts: dict[str, object]) -> Anchor:
+    def _entry(self, head: Anchor, at: datetime, action: str, subject: str, facts: dict[str, object]) -> AuditEntry:
+        """The entry that follows `head`."""
         body = canonical(at, self.actor, action, subject, facts)
-        tail = Anchor(head.id + 1, link(self.key, head.hash, body))
-        self.execute(
-            "insert into audit_entry (id, at, actor, action, subject, body, key_id, prev_hash, hash)"
-            " values (:id, :at, :actor, :action, :subject, :body, :key_id, :prev, :hash)",
-            id=tail.id, at=at, actor=self.actor, action=action, subject=subject, body=body, key_id=self.key_id,
-            prev=head.hash, hash=tail.hash)
-        return tail
+        return AuditEntry(head.id + 1, at, self.actor, action, subject, body, self.key_id, head.hash, link(self.key, head.hash, body))
+
+    def _append(self, entries: Sequence[AuditEntry]) -> None:
+        columns = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _TYPES.items())
+        self.execute(f"insert into audit_entry ({', '.join(_TYPES)}) select * from unnest({columns})",  # noqa: S608
+                     **{name: [getattr(entry, name) for entry in entries] for name in _TYPES})
 
     def head(self) -> Anchor:
         """The last entry as the head row knows it."""
@@ -64,6 +67,8 @@ class AuditShelf(Shelf):
         return [_entry(row) for row in self.rows(f"select {_COLUMNS} from audit_entry order by id desc limit :most", most=most)]  # noqa: S608
 
 
+_TYPES = {"id": "bigint", "at": "timestamptz", "actor": "text", "action": "text", "subject": "text", "body": "bytea", "key_id": "text",
+          "prev_hash": "bytea", "hash": "bytea"}
 _COLUMNS = "id, at, actor, action, subject, body, key_id, prev_hash, hash"
 
 

@@ -6,6 +6,7 @@ A claim is fenced by its own lease: a worker that slept past it finds that the r
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
+from engine.payments import MoneyName
 
 CHANNEL = "corehours_inbox"      # notified at every commit that stored an event, or asked for one to be applied again
 ATTEMPTS = 8                    # failed attempts after which an event is left for a person
@@ -28,6 +30,36 @@ where id = (select id from webhook_inbox where (state = 'received' and due_at <=
             order by due_at, id limit 1 for update skip locked)
 returning {_COLUMNS}
 """  # noqa: S608  built from constants
+_CLAIM_NEW = f"""
+update webhook_inbox set state = 'processing', attempts = 1,
+  leased_until = statement_timestamp() + make_interval(secs => {LEASE_SECONDS})
+where id in (select id from webhook_inbox where state = 'received' and due_at <= clock_timestamp() and attempts = 0
+               and provider = any(:providers)
+             order by due_at, id limit :most for update skip locked)
+returning {_COLUMNS}
+"""  # noqa: S608  built from constants
+_STORE = """
+insert into webhook_inbox (provider, livemode, event_key, kind, body)
+select * from unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:keys as text[]), cast(:kinds as text[]),
+                     cast(:bodies as bytea[]))
+on conflict do nothing returning provider, livemode, event_key
+"""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class NewEvent:
+    """One event to be kept, as it came."""
+
+    provider: str
+    livemode: bool
+    event_key: str
+    kind: str
+    body: bytes
+
+    @property
+    def name(self) -> tuple[str, bool, str]:
+        """What it is known by."""
+        return self.provider, self.livemode, self.event_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +84,38 @@ class InboxRow:
 class InboxShelf(Shelf):
     """Rows of webhook_inbox."""
 
-    def store(self, provider: str, livemode: bool, event_key: str, kind: str, body: bytes) -> bool:
-        """Keep an event; False when it was kept before."""
-        return self.execute(
-            "insert into webhook_inbox (provider, livemode, event_key, kind, body)"
-            " values (:provider, :livemode, :key, :kind, :body) on conflict do nothing",
-            provider=provider, livemode=livemode, key=event_key, kind=kind, body=body) == 1
+    def store(self, *events: NewEvent) -> list[bool]:
+        """Keep events; for each whether it is new, False when it was kept before. Written in the order of their names, so that
+        two who store the same ones at once wait for each other and do not lock each other out."""
+        rows = sorted(events)
+        made = {(row.provider, row.livemode, row.event_key) for row in self.rows(
+            _STORE, providers=[row.provider for row in rows], livemodes=[row.livemode for row in rows],
+            keys=[row.event_key for row in rows], kinds=[row.kind for row in rows], bodies=[row.body for row in rows])}
+        first = {event.name: place for place, event in reversed(list(enumerate(events)))}
+        return [event.name in made and first[event.name] == place for place, event in enumerate(events)]
 
     def claim(self) -> InboxRow | None:
         """The oldest event that is due, ours for LEASE_SECONDS; None when there is none. Counts as an attempt."""
         return _row(self.one(_CLAIM))
+
+    def claim_new(self, providers: Collection[str], most: int) -> list[InboxRow]:
+        """Events of `providers` that nobody has touched, the oldest `most` of those that are due, ours for LEASE_SECONDS."""
+        rows = self.rows(_CLAIM_NEW, providers=list(providers), most=most)
+        return [event for row in sorted(rows, key=lambda row: row.id) if (event := _row(row))]
+
+    def hold_many(self, rows: Sequence[InboxRow]) -> set[int]:
+        """Lock claimed events for the rest of the transaction; the ids of those that are still ours."""
+        found = self.rows(
+            "select i.id from webhook_inbox i join unnest(cast(:ids as bigint[]), cast(:leases as timestamptz[])) c(id, lease)"
+            " on i.id = c.id and i.leased_until = c.lease where i.state = 'processing' order by i.id for update of i",
+            ids=[row.id for row in rows], leases=[row.leased_until for row in rows])
+        return {row.id for row in found}
+
+    def processed_many(self, outcomes: Sequence[tuple[InboxRow, str]]) -> None:
+        """Mark events that were applied, each with its outcome."""
+        self.execute("update webhook_inbox i set state = 'processed', processed_at = transaction_timestamp(), leased_until = null,"
+                     " outcome = o.outcome from unnest(cast(:ids as bigint[]), cast(:outcomes as text[])) o(id, outcome)"
+                     " where i.id = o.id", ids=[row.id for row, _ in outcomes], outcomes=[outcome for _, outcome in outcomes])
 
     def hold(self, row: InboxRow) -> bool:
         """Lock a claimed event for the rest of the transaction; False when the claim is not ours any more."""
@@ -102,12 +156,16 @@ class InboxShelf(Shelf):
         self.execute("insert into inbox_orphan (inbox_id, provider, livemode, money) values (:id, :provider, :livemode, :money)"
                      " on conflict do nothing", id=row.id, provider=row.provider, livemode=row.livemode, money=money)
 
-    def wake_orphans(self, provider: str, livemode: bool, money: str) -> int:
+    def wake_orphans(self, *moneys: MoneyName) -> int:
         """The money came: have the events that spoke of it applied again; how many."""
         return self.execute(
-            "with woken as (delete from inbox_orphan where provider = :provider and livemode = :livemode and money = :money"
-            " returning inbox_id) update webhook_inbox set state = 'received', attempts = 0, due_at = clock_timestamp()"
-            " where id in (select inbox_id from woken) and state = 'processed'", provider=provider, livemode=livemode, money=money)
+            "with woken as (delete from inbox_orphan o using"
+            " unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:moneys as text[])) m(provider, livemode, money)"
+            " where (o.provider, o.livemode, o.money) = (m.provider, m.livemode, m.money) returning o.inbox_id)"
+            " update webhook_inbox set state = 'received', attempts = 0, due_at = clock_timestamp()"
+            " where id in (select inbox_id from woken) and state = 'processed'",
+            providers=[name.provider for name in moneys], livemodes=[name.livemode for name in moneys],
+            moneys=[name.money for name in moneys])
 
     def get(self, id: int) -> InboxRow | None:
         """The event with that number."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +39,13 @@ class OutboxShelf(Shelf):
         """Queue a job, to be done once this transaction is committed; False when it was queued before."""
         return self.execute("insert into outbox (kind, key, payload, created_by) values (:kind, :key, cast(:payload as jsonb), :actor)"
                             " on conflict do nothing", kind=kind, key=key, payload=json.dumps(dict(payload)), actor=self.actor) == 1
+
+    def add_many(self, jobs: Sequence[tuple[str, str, Mapping[str, object]]]) -> None:
+        """The same for many: kind, key and payload of each."""
+        self.execute("insert into outbox (kind, key, payload, created_by) select kind, key, cast(payload as jsonb), :actor"
+                     " from unnest(cast(:kinds as text[]), cast(:keys as text[]), cast(:payloads as text[])) j(kind, key, payload)"
+                     " on conflict do nothing", actor=self.actor, kinds=[kind for kind, _, _ in jobs], keys=[key for _, key, _ in jobs],
+                     payloads=[json.dumps(dict(payload)) for _, _, payload in jobs])
 
     def claim(self, kinds: Collection[str]) -> Job | None:
         """The job of `kinds` that is due longest, ours for LEASE_SECONDS; None when there is none. Counts as an attempt."""

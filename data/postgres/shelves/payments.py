@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
 from engine.ids import new_id, payment_reference
-from engine.payments import Payment, PaymentStatus, Purpose
+from engine.payments import MoneyName, Payment, PaymentStatus, Purpose
 from engine.receipts import Receipt
 
 MANUAL = "manual"
@@ -46,6 +46,29 @@ class PaymentShelf(Shelf):
     def hold_money(self, provider: str, livemode: bool, money: str) -> None:
         """Whoever applies the same money object waits here until this transaction is over."""
         self.rows("select pg_advisory_xact_lock(hashtextextended(:name, 0))", name=f"money:{provider}:{livemode}:{money}")
+
+    def hold_free_money(self, names: Sequence[MoneyName]) -> set[MoneyName]:
+        """Hold the money objects that nobody else applies now, as hold_money does; those. Waits for nobody."""
+        found = self.rows(
+            "select ordinal from unnest(cast(:names as text[])) with ordinality n(name, ordinal)"
+            " where pg_try_advisory_xact_lock(hashtextextended(name, 0))",
+            names=[f"money:{name.provider}:{name.livemode}:{name.money}" for name in names])
+        return {names[row.ordinal - 1] for row in found}
+
+    def known_money(self, names: Sequence[MoneyName]) -> set[MoneyName]:
+        """Those of the money objects that a payment holds already."""
+        return {MoneyName(row.provider, row.livemode, row.money_ref) for row in self.rows(
+            "select p.provider, p.livemode, p.money_ref from payment p join"
+            " unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:moneys as text[])) n(provider, livemode, money)"
+            " on (p.provider, p.livemode, p.money_ref) = (n.provider, n.livemode, n.money) where p.received_micro > 0",
+            providers=[name.provider for name in names], livemodes=[name.livemode for name in names],
+            moneys=[name.money for name in names])}
+
+    def free(self, references: Sequence[str]) -> dict[str, Payment]:
+        """The payments called so that nobody else has in hand, locked, by their reference. Waits for nobody."""
+        rows = self.rows("select * from payment where reference = any(:references) order by id for update skip locked",
+                         references=list(references))
+        return {payment.reference: payment for payment in _payments(rows)}
 
     def of_money(self, provider: str, livemode: bool, money: str) -> Payment | None:
         """The payment that holds the provider's money object, locked."""
@@ -92,6 +115,15 @@ class PaymentShelf(Shelf):
         names = ("status", "settled_at", "money_ref", "received_micro", "note", "purpose", "receipt_id", "wallet", "amount_micro")
         self.execute(f"update payment set {', '.join(f'{name} = :{name}' for name in names)} where id = :id",  # noqa: S608
                      id=payment.id, **{name: _plain(getattr(payment, name)) for name in names})
+
+    def take_many(self, payments: Sequence[Payment]) -> None:
+        """The same for payments whose money does what they asked for: purpose, receipt, wallet and amount stay."""
+        types = {"id": "text", "status": "text", "settled_at": "timestamptz", "money_ref": "text", "received_micro": "bigint",
+                 "note": "text"}
+        columns = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in types.items())
+        self.execute(f"update payment p set {', '.join(f'{name} = n.{name}' for name in list(types)[1:])}"  # noqa: S608
+                     f" from unnest({columns}) n({', '.join(types)}) where p.id = n.id",
+                     **{name: [_plain(getattr(payment, name)) for payment in payments] for name in types})
 
     def keep_checkout(self, payment: Payment, url: str, provider_ref: str) -> None:
         """Remember where the payer goes. Who comes second changes nothing."""

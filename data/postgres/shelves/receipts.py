@@ -98,6 +98,20 @@ class ReceiptShelf(Shelf):
             self._free_runs(receipt.id)
         self._log(receipt.id, receipt.status, to, actor, reason, at)
 
+    def free(self, ids: Sequence[str]) -> dict[str, Receipt]:
+        """Receipts by id that nobody else has in hand, locked. Waits for nobody."""
+        rows = self.rows("select * from receipt where id = any(:ids) order by id for update skip locked", ids=list(ids))
+        return {row.id: _receipt(row) for row in rows}
+
+    def pay_many(self, paid: Sequence[tuple[Receipt, str]], actor: str, at: datetime) -> None:
+        """Pending receipts are paid, each for its own reason."""
+        ids, reasons = [receipt.id for receipt, _ in paid], [reason for _, reason in paid]
+        self.execute("update receipt set status = 'paid', paid_at = :at where id = any(:ids)", ids=ids, at=at)
+        self.execute("insert into receipt_event (receipt_id, from_status, to_status, at, actor, reason)"
+                     " select id, 'pending', 'paid', :at, :actor, reason"
+                     " from unnest(cast(:ids as text[]), cast(:reasons as text[])) p(id, reason)",
+                     ids=ids, reasons=reasons, at=at, actor=actor)
+
     def _free_runs(self, receipt_id: str) -> None:
         self.rows("select 1 from usage_record where id in (select usage_id from receipt_line where receipt_id = :id)"
                   " order by run_key for update", id=receipt_id)
