@@ -202,6 +202,13 @@ def wanted(amount: Money | None, left: Sources, currency: str) -> Money:
     return asked
 
 
+def repeated(known: Refund, payment: Payment, amount: Money | None) -> Refund:
+    """What the same pressing of a button made before; refused when it now stands for another payment or amount."""
+    if known.payment_id != payment.id or amount not in (None, known.money):
+        raise BadRefund(f"This form asked for {known.money} before ({known.id}): open it anew.")
+    return known
+
+
 def shares(amount_micro: int, parts: Sequence[Posting]) -> list[Posting]:
     """`amount_micro` of what `parts` add up to, in their proportions: each cut down, the odd units to the largest remainders,
     then the first. All of the sum gives exactly the parts; parts of the other sign are reduced alike."""

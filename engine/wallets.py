@@ -171,6 +171,12 @@ def needs_second(money: Money, lately_micro: int, limit_micro: int) -> bool:
     return abs(money.micro) + lately_micro > limit_micro
 
 
+def check_repeated(made: Adjustment, wallet: str, money: Money) -> None:
+    """Refuse the same pressing of a button when it now stands for another change."""
+    if (made.wallet, made.money) != (wallet, money):
+        raise IllegalMove(f"This form changed the wallet of {made.wallet} by {made.money} before ({made.id}): open it anew.")
+
+
 def check_decision(adjustment: Adjustment, to: AdjustmentStatus, by: str) -> None:
     """Refuse a move that the table does not know, and deciding what one asked for oneself."""
     if to not in ADJUSTMENT_MOVES[adjustment.status]:

@@ -23,6 +23,7 @@ from engine.wallets import (
     check_adjustment,
     check_decision,
     check_reason,
+    check_repeated,
     needs_second,
     wallet_name,
 )
@@ -46,7 +47,9 @@ def request_adjustment(tx: Transaction, owner: str, money: Money, reason: str, b
         needs_second=needs_second(money, lately, tx.settings.adjustment_limit_micro), requested_by=by.name, requested_at=tx.now,
         decided_by=None, decided_at=None, decision="")
     if not tx.wallets.add_adjustment(asked):
-        return _locked(tx, asked.id)
+        made = _locked(tx, asked.id)
+        check_repeated(made, owner, money)
+        return made
     tx.audit.record("adjustment.requested", f"adjustment:{asked.id}", wallet=owner, amount_micro=money.micro, currency=money.currency,
                     reason=asked.reason, needs_second=asked.needs_second)
     return asked if asked.needs_second else _decide(tx, asked, AdjustmentStatus.CONFIRMED, by, "within the limit")

@@ -34,6 +34,7 @@ from engine.refunds import (
     divide,
     done_postings,
     left_of,
+    repeated,
     request_postings,
     wanted,
 )
@@ -44,12 +45,12 @@ SUBMIT = "refund.submit"
 
 def request_refund(tx: Transaction, name: str, amount: Money | None, reason: str, by: Person, key: str | None = None) -> Refund:
     """Decide to give `amount` (None: all that is left) of a payment back; `name` is its reference, or its receipt's id or
-    number. `key` makes one pressing of a button one refund. Refused beyond what is left, where the wallet has spent it, and
-    while a dispute is open: then the provider decides."""
+    number. `key` makes one pressing of a button one refund, and stands for no other. Refused beyond what is left, where the
+    wallet has spent it, and while a dispute is open: then the provider decides."""
     allow(by, Action.REFUND)
-    if key and (known := tx.refunds.by_request(key)):
-        return known
     payment, receipt = _locked(tx, refundable(tx, name))
+    if key and (known := tx.refunds.by_request(key)):       # pressed a moment ago: committed by now, its payment is ours
+        return repeated(known, payment, amount)
     if len(reason.strip()) < 10:
         raise BadRefund("Write a reason of at least 10 characters.")
     if any(dispute.status is not DisputeStatus.WON for dispute in tx.disputes.of_payment(payment.id)):

@@ -55,6 +55,13 @@ def test_a_large_one_waits_for_a_second_person(books: Books, ann: Person) -> Non
             books.store.run(lambda tx, again=again: again(tx, asked.id, ben), actor="ben")   # type: ignore[misc]
 
 
+def test_a_form_that_was_sent_does_not_stand_for_another_change(books: Books, ann: Person) -> None:
+    assert ask(books.store, "10", ann, key="form1") == ask(books.store, "10", ann, key="form1")
+    with pytest.raises(IllegalMove, match="changed the wallet of alice by"):
+        ask(books.store, "20", ann, key="form1")
+    assert books.ledger() == {"wallet:alice": 10_000_000, "adjustment:": 10_000_000}
+
+
 def test_slices_of_a_large_one_count_together(books: Books, ann: Person) -> None:
     """600 and then 500 by the same person on the same day are 1,100; another person's 500 is their own."""
     assert str(ask(books.store, "600", ann).status) == "confirmed"
