@@ -229,6 +229,14 @@ def credit_note(issued: Sequence[Posting], credited: Iterable[Posting], amount_m
     return shares(amount_micro, [Posting(account, micro) for account, micro in sorted(rest.items()) if micro]) if amount_micro else []
 
 
+def touched(payment: Payment, issued: Sequence[Posting]) -> list[LedgerName]:
+    """Every account that a refund of a payment with a wallet's money may post to; `issued` is its receipt's ledger transaction."""
+    owners = {Kind.WALLET: payment.wallet, Kind.REFUND_PENDING: payment.provider, Kind.CLEARING: payment.provider,
+              Kind.WRITE_OFF: "refunds"}
+    return [*(LedgerName(kind, owner, payment.currency) for kind, owner in owners.items()),
+            *(part.account for part in issued if part.account.kind is not Kind.RECEIVABLE)]
+
+
 def request_postings(refund: Refund, wallet: str, receipt_debits: Sequence[Posting]) -> list[Posting]:
     """A refund is decided: taken from where it came to, owed to the payer by way of the provider."""
     def named(kind: Kind, owner: str) -> LedgerName:

@@ -36,6 +36,7 @@ from engine.refunds import (
     left_of,
     repeated,
     request_postings,
+    touched,
     wanted,
 )
 from engine.users import Action, Person
@@ -57,7 +58,7 @@ def request_refund(tx: Transaction, name: str, amount: Money | None, reason: str
         raise BadRefund(f"There is a dispute over {payment.reference}: the provider decides, or has decided, who gets the money.")
     left = left_of(payment, tx.refunds.of_payment(payment.id))         # none of it is lost: there is no dispute
     money = wanted(amount, left, payment.currency)
-    sources = divide(money.micro, left, _spendable(tx, payment))
+    sources = divide(money.micro, left, _spendable(tx, payment, receipt))
     if sources.write_off_micro:
         raise BadRefund(f"{Money(sources.write_off_micro, payment.currency)} of it are not in the wallet of {payment.wallet} any more.")
     refund = _new(tx, payment, money, sources, Origin.HERE, reason.strip(), by.name, key)
@@ -92,10 +93,12 @@ def _locked(tx: Transaction, found: Payment) -> tuple[Payment, Receipt | None]:
     return payment, receipt
 
 
-def _spendable(tx: Transaction, payment: Payment) -> int:
-    """What is in the payment's wallet and not frozen."""
+def _spendable(tx: Transaction, payment: Payment, receipt: Receipt | None) -> int:
+    """What is in the payment's wallet and not frozen, as nobody changes it now: who pays from it or freezes it at this moment
+    comes first, or sees what is taken."""
     if not payment.credited_micro:
         return 0
+    tx.ledger.lock(touched(payment, tx.ledger.postings(f"receipt:{receipt.id}") if receipt else ()))
     balance = tx.ledger.balance_micro(LedgerName(Kind.WALLET, payment.wallet, payment.currency))
     return balance - tx.disputes.frozen_micro(payment.wallet, payment.currency)
 
@@ -222,7 +225,7 @@ def _known(tx: Transaction, event: ProviderEvent) -> tuple[KnownRefund, Receipt 
 
 def _take_over(tx: Transaction, event: ProviderEvent, payment: Payment, left: Sources, receipt: Receipt | None, to: RefundStatus) -> None:
     """A refund that was made in the provider's own dashboard: it stands, whatever is left to take it from."""
-    sources = divide(event.amount.micro, left, _spendable(tx, payment))
+    sources = divide(event.amount.micro, left, _spendable(tx, payment, receipt))
     if to is RefundStatus.FAILED:
         _new(tx, payment, event.amount, sources, Origin.PROVIDER, f"made at {event.provider}", tx.actor, None, event.object, to, event.why)
         return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from data.postgres.store import PostgresTransaction
 from engine.errors import DomainError, IllegalMove, NotAllowed
 from engine.money import Money
 from engine.payments import EventKind, Step
@@ -14,7 +16,7 @@ from engine.policy import OPERATOR
 from engine.refunds import BadRefund, RefundAnswer, RefundOrder, RefundStatus
 from engine.services.receipts import mark_paid, revert_paid
 from engine.services.refunds import request_refund
-from engine.services.wallets import assign_unapplied
+from engine.services.wallets import assign_unapplied, pay_from_wallet, start_topup
 from engine.users import Person, Role
 from tests.refunds.conftest import Desk, Till, changed, spend
 
@@ -292,6 +294,26 @@ def test_what_the_wallet_has_spent_is_not_given_back(desk: Desk) -> None:
     [refund] = desk.store.read(lambda tx: tx.refunds.of_payment(payment.id))
     assert (refund.from_wallet_micro, refund.from_receipt_micro, refund.from_write_off_micro) == (9_400_000, 60_600_000, 30_000_000)
     assert desk.books.ledger()["write_off:refunds"] == 30_000_000 and "wallet:alice" not in desk.ledger()
+
+
+def test_what_is_being_spent_at_this_moment_is_not_given_back(desk: Desk) -> None:
+    """The payer pays a receipt from the wallet while finance gives the top-up back: who comes second hears it in a sentence."""
+    money, bill = Money(60_600_000, "THB"), desk.books.receipt_of("alice")
+    payment = desk.store.run(lambda tx: start_topup(tx, "alice", money, OPERATOR), actor="operator").payment
+    desk.hear(desk.came(payment))
+    paying, answered = threading.Event(), threading.Event()
+
+    def pay(tx: PostgresTransaction) -> None:
+        pay_from_wallet(tx, bill.id, "alice", OPERATOR)
+        paying.set()
+        answered.wait(1)
+    with ThreadPoolExecutor(1) as other:
+        paid = other.submit(desk.store.run, pay, "operator")
+        paying.wait(10)
+        with pytest.raises(BadRefund, match="are not in the wallet of alice any more"):
+            desk.refund(payment.reference)
+        paid.result(10)
+    assert desk.ledger() == {"clearing:dummy": 60_600_000, "income:cpu": 60_600_000}
 
 
 def test_money_of_nobody_can_be_given_back(desk: Desk) -> None:
