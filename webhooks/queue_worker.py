@@ -61,11 +61,11 @@ class QueueWorker(ABC, Generic[T]):
             woken.set()
 
     def stop(self) -> None:
-        """Finish what is due, for DRAIN_SECONDS at most, then end."""
+        """Finish what is due, for DRAIN_SECONDS at most, then end. The ear ends by itself: nobody waits for what it hears."""
         self._stopping.set()
         self.wake()
         end = time.monotonic() + DRAIN_SECONDS + 1
-        for thread in (*self._threads, self._ear):
+        for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
     def alive(self) -> bool:
