@@ -11,11 +11,12 @@ from typing import Any
 from commands.installation import installation
 from data import passwords
 from data.postgres.store import Store
+from engine.documents import Language
 from engine.policy import OPERATOR
 from engine.services import users
 from engine.users import Person, Role, check_name, check_password, generated_password
 
-HELP = "people who sign in: add, list, set-role, lead, set-password, disable"
+HELP = "people who sign in: add, list, set-role, set-mail, lead, set-password, disable"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     change = _verb(verbs, "set-role", set_role, "give a person another role")
     change.add_argument("role", choices=[role.value for role in Role])
+    mail = _verb(verbs, "set-mail", set_mail, "where a person's documents are sent; an empty address: nowhere")
+    mail.add_argument("address", help="such as somchai@example.org, or ''")
+    mail.add_argument("--language", choices=[language.value for language in Language], help="of documents and mail (default: as it is)")
     lead = _verb(verbs, "lead", lead_project, "let a person see what a project used")
     lead.add_argument("project")
     password = _verb(verbs, "set-password", set_password, "replace a password and end the sessions")
@@ -74,6 +78,12 @@ def set_role(args: argparse.Namespace, store: Store) -> dict[str, object]:
     return described(store.run(lambda tx: users.set_role(tx, args.name, Role(args.role), OPERATOR), actor=OPERATOR.name))
 
 
+def set_mail(args: argparse.Namespace, store: Store) -> dict[str, object]:
+    """Say where documents go."""
+    language = Language(args.language) if args.language else None
+    return described(store.run(lambda tx: users.set_mail_of(tx, args.name, args.address, language, OPERATOR), actor=OPERATOR.name))
+
+
 def lead_project(args: argparse.Namespace, store: Store) -> dict[str, object]:
     """Let a person see a project."""
     store.run(lambda tx: users.lead(tx, args.name, args.project, OPERATOR), actor=OPERATOR.name)
@@ -97,7 +107,7 @@ def disable(args: argparse.Namespace, store: Store) -> dict[str, object]:
 def described(person: Person) -> dict[str, object]:
     """A person as JSON."""
     return {"name": person.name, "role": person.role.value, "payer": person.payer, "projects": list(person.projects),
-            "disabled": person.disabled}
+            "disabled": person.disabled, "email": person.email, "language": person.language}
 
 
 def _password(args: argparse.Namespace) -> tuple[str, bool]:

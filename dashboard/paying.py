@@ -22,6 +22,7 @@ def paying(person: Person, number: str) -> None:
     if receipt.status is not ReceiptStatus.PENDING:
         st.rerun()
     waiting = next((payment for payment in payments if payment.open(now)), None)
+    provider = waiting.provider if waiting else ""
     if waiting and waiting.status is PaymentStatus.PROCESSING:
         st.badge("The money is on its way", icon=":material/hourglass_top:", color="blue")
         st.markdown(tables.small(f"Reference {waiting.reference} · the provider waits for it"))
@@ -30,7 +31,7 @@ def paying(person: Person, number: str) -> None:
         st.link_button("Open the checkout", reads.checkout_url(waiting), type="primary", icon=":material/open_in_new:",
                        width="stretch", key="checkout")
         st.markdown(tables.small(f"Reference {waiting.reference} · {left} left"))
-        st.badge("Waiting for the provider", icon=":material/schedule:", color="orange")
+        st.badge(wallet_parts.waited_for(provider), icon=":material/schedule:", color="orange")
     elif person.may(Action.PAY):
         provider = wallet_parts.choose_provider(reads_wallets.providers(), "pay_provider")
         pressed = st.button(f"Pay {words.money(receipt.total_micro, receipt.currency)}", type="primary",
@@ -39,7 +40,7 @@ def paying(person: Person, number: str) -> None:
             st.rerun(scope="fragment")
     if person.may(Action.PAY):
         from_wallets(person, number)
-    st.markdown(tables.small("A payment counts once the provider confirms it to us, usually within a minute."))
+    st.markdown(tables.small(wallet_parts.counts_once("A payment counts", provider)))
     attempts([payment for payment in payments if payment is not waiting])
 
 

@@ -11,9 +11,11 @@ import polars as pl
 
 from dashboard.connection import store
 from data.postgres.store import PostgresTransaction
+from engine.documents import Document
 from engine.money import Money
 from engine.payments import Payment
 from engine.receipts import Receipt
+from engine.services import documents as document_service
 from engine.services import receipts as receipt_service
 from engine.services import wallets as service
 from engine.users import Action, Person
@@ -110,6 +112,16 @@ def for_receipt(person: Person, name: str) -> tuple[Receipt, list[Wallet]]:
         held = [tx.wallets.get(owner, receipt.currency) for owner in service.owners_for(tx, receipt, person)]
         return receipt, [wallet for wallet in held if wallet.balance_micro]
     return store().read(read)
+
+
+def documents(person: Person, owner: str) -> list[Document]:
+    """What was handed out about the money of a wallet, the newest first."""
+    return store().read(lambda tx: document_service.documents_of_wallet(tx, owner, person))
+
+
+def documents_about(person: Person, name: str) -> list[Document]:
+    """What was handed out about the money of a receipt, oldest first."""
+    return store().read(lambda tx: document_service.documents_about(tx, name, person))
 
 
 def providers() -> tuple[str, ...]:

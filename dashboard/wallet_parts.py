@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import actions, exports, navigation, reads, reads_wallets, tables, words
 from dashboard.access import me
+from engine.bank import NAME as BANK
 from engine.errors import DomainError
 from engine.money import Money, parse_micro
 from engine.payments import Payment, PaymentStatus
@@ -32,6 +33,18 @@ def whose(owner: str) -> str:
 def provider_word(provider: str) -> str:
     """A provider as payers know it."""
     return PROVIDER_WORDS.get(provider, provider)
+
+
+def counts_once(what: str, provider: str) -> str:
+    """When money counts: a provider tells us by itself, a bank's statement has to be brought and read by a person."""
+    if provider == BANK:
+        return f"{what} once our bank has it on its statement and somebody here has found it there: that may take days."
+    return f"{what} once the provider confirms it to us, usually within a minute."
+
+
+def waited_for(provider: str) -> str:
+    """What a payment that was started waits for."""
+    return "Waiting for the transfer" if provider == BANK else "Waiting for the provider"
 
 
 def choose_provider(providers: tuple[str, ...], key: str) -> str:
@@ -93,7 +106,7 @@ def top_up(person: Person, owner: str) -> None:
     provider = choose_provider(offer.providers, "topup_provider")
     if st.button("Add funds", type="primary", icon=":material/add_card:", key="topup_start"):
         begin(person, owner, str(typed), offer.currency, provider)
-    st.markdown(tables.small("Money is in the wallet once the provider confirms it to us, usually within a minute."))
+    st.markdown(tables.small(counts_once("Money is in the wallet", provider)))
 
 
 def begin(person: Person, owner: str, amount: str, currency: str, provider: str) -> None:
@@ -129,8 +142,8 @@ def standing(reference: str) -> None:
 def waiting(payment: Payment, left: str) -> None:
     """The way to the provider, and the wait."""
     st.link_button("Open the checkout", reads.checkout_url(payment), type="primary", icon=":material/open_in_new:", key="checkout")
-    st.badge("Waiting for the provider", icon=":material/schedule:", color="orange")
-    st.markdown(tables.small(f"{left} left. This page follows by itself."))
+    st.badge(waited_for(payment.provider), icon=":material/schedule:", color="orange")
+    st.markdown(tables.small(f"{left} left. {counts_once('It is in the wallet', payment.provider)} This page follows by itself."))
 
 
 def ended(payment: Payment) -> None:

@@ -87,6 +87,7 @@ class Settings(ProviderSettings):
     receipt_series: str = "CH"
     payment_receipt_series: str = "PR"
     credit_note_series: str = "CN"
+    debit_note_series: str = "DN"
     receipt_due_days: int = Field(30, ge=0)
     payment_minutes: int = Field(20, ge=1)
     topup_minimum: Amount = "20"                    # in whole units of the wallet's currency, as the next three
@@ -188,9 +189,9 @@ class Settings(ProviderSettings):
 
     @model_validator(mode="after")
     def _series_of_their_own(self) -> Settings:
-        series = [self.receipt_series, self.payment_receipt_series, self.credit_note_series]
+        series = [self.receipt_series, self.payment_receipt_series, self.credit_note_series, self.debit_note_series]
         if len(set(series)) < len(series):
-            raise ValueError(f"receipts, payment receipts and credit notes need a series each, not {', '.join(series)}")
+            raise ValueError(f"receipts, payment receipts, credit notes and debit notes need a series each, not {', '.join(series)}")
         return self
 
     @field_validator("time_zone")

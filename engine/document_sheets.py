@@ -17,8 +17,10 @@ from engine.receipt_lines import ROUNDING, Line, in_units_micro
 from engine.receipts import ReceiptStatus
 
 NONE = "–"
-PARTY = {DocumentKind.RECEIPT: "billed_to", DocumentKind.PAYMENT_RECEIPT: "received_from", DocumentKind.CREDIT_NOTE: "credited_to"}
-TOTALS = {DocumentKind.RECEIPT: "total", DocumentKind.PAYMENT_RECEIPT: "total_paid", DocumentKind.CREDIT_NOTE: "total_credited"}
+PARTY = {DocumentKind.RECEIPT: "billed_to", DocumentKind.PAYMENT_RECEIPT: "received_from", DocumentKind.CREDIT_NOTE: "credited_to",
+         DocumentKind.DEBIT_NOTE: "debited_to"}
+TOTALS = {DocumentKind.RECEIPT: "total", DocumentKind.PAYMENT_RECEIPT: "total_paid", DocumentKind.CREDIT_NOTE: "total_credited",
+          DocumentKind.DEBIT_NOTE: "total_debited"}
 
 
 def sheet(facts: Facts, language: Language, standing: ReceiptStatus | None = None) -> dict[str, Any]:

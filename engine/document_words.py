@@ -25,6 +25,7 @@ TITLES = {
     DocumentKind.RECEIPT: ("Receipt", "ใบแจ้งค่าบริการ"),
     DocumentKind.PAYMENT_RECEIPT: ("Payment receipt", "ใบเสร็จรับเงิน"),
     DocumentKind.CREDIT_NOTE: ("Credit note", "ใบลดหนี้"),
+    DocumentKind.DEBIT_NOTE: ("Debit note", "ใบเพิ่มหนี้"),
 }
 WORDS = {
     "number": ("Number", "เลขที่"),
@@ -35,6 +36,7 @@ WORDS = {
     "billed_to": ("Billed to", "เรียกเก็บจาก"),
     "received_from": ("Received from", "ได้รับเงินจาก"),
     "credited_to": ("Credited to", "คืนเงินให้"),
+    "debited_to": ("Debited to", "เพิ่มหนี้ให้"),
     "what": ("Description", "รายการ"),
     "quantity": ("Quantity", "จำนวน"),
     "unit": ("Unit", "หน่วย"),
@@ -54,6 +56,7 @@ WORDS = {
     "credit_of": ("Refund of receipt {of}", "คืนเงินตามใบแจ้ง {of}"),
     "credit_of_wallet": ("Refund from wallet {of}", "คืนเงินจากกระเป๋า {of}"),
     "credit_of_payment": ("Refund of payment {of}", "คืนเงินของรายการชำระ {of}"),
+    "debit_of": ("Credit note {of} taken back: the refund did not arrive", "ยกเลิกใบลดหนี้ {of} เนื่องจากการคืนเงินไม่สำเร็จ"),
     "subtotal": ("Subtotal", "รวมเป็นเงิน"),
     "tax": ("{name} {percent}%", "{name} {percent}%"),
     "tax_included": ("{name} {percent}% included", "รวม {name} {percent}% แล้ว"),
@@ -62,6 +65,7 @@ WORDS = {
     "total": ("Total", "รวมทั้งสิ้น"),
     "total_paid": ("Received", "รับชำระแล้ว"),
     "total_credited": ("Given back", "ยอดคืนเงิน"),
+    "total_debited": ("Taken back", "ยอดที่ยกเลิก"),
     "provider": ("Paid through", "ช่องทางชำระ"),
     "reference": ("Reference", "เลขอ้างอิง"),
     "reason": ("Reason", "เหตุผล"),

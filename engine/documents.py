@@ -1,4 +1,5 @@
-"""Documents: what is handed to people on paper, as frozen facts. A receipt, a receipt for a payment, a credit note.
+"""Documents: what is handed to people on paper, as frozen facts. A receipt, a receipt for a payment, a credit note, and a debit
+note that takes one back.
 
 The facts are taken once, when the document is issued, and kept: a later change of the site's name, address or tax does not
 change what was handed out. Knows no language, no page and no table; amounts are micro-units of the document's currency.
@@ -15,7 +16,7 @@ from typing import Any
 from engine import emv
 from engine.errors import DomainError
 from engine.money import Money, round_to_minor, to_minor
-from engine.receipt_lines import Line
+from engine.receipt_lines import DEBIT_OF, Line
 
 ISSUE = "document.issue"                # the outbox's kind of job that issues one
 MOST_JOBS = 400                         # a longer receipt is broken down by day instead of by job
@@ -30,6 +31,8 @@ class DocumentKind(StrEnum):
     """That money came: for a receipt, or for a wallet."""
     CREDIT_NOTE = "credit_note"
     """That money was given back, and for what."""
+    DEBIT_NOTE = "debit_note"
+    """That a credit note counts no more: its money came back to us."""
 
 
 class Language(StrEnum):
@@ -200,6 +203,13 @@ def credit_note(number: str, on: date, issuer: Issuer, payer: str, currency: str
     """That the money of `lines` was given back (CREDIT_OF, CREDIT_OF_WALLET): `about` names reference and reason, `tax` what of it
     is tax."""
     return _plain(DocumentKind.CREDIT_NOTE, number, on, issuer, payer, currency, lines, about, tax)
+
+
+def debit_note(number: str, on: date, issuer: Issuer, credited: Facts, why: str) -> Facts:
+    """That the credit note `credited` counts no more, tax and all, and `why` in the provider's words."""
+    line = Line(DEBIT_OF, credited.total_micro, of=credited.number)
+    return _plain(DocumentKind.DEBIT_NOTE, number, on, issuer, credited.payer, credited.currency, [line],
+                  {**credited.about, "reason": why}, credited.tax)
 
 
 def _plain(kind: DocumentKind, number: str, on: date, issuer: Issuer, payer: str, currency: str, lines: Sequence[Line],

@@ -22,6 +22,8 @@ OPENING = {
                                    "เราได้รับเงิน {total} แล้ว แนบ{title} {number}"),
     DocumentKind.CREDIT_NOTE: ("We have given back {total}. {title} {number} is attached.",
                                "เราได้คืนเงิน {total} แล้ว แนบ{title} {number}"),
+    DocumentKind.DEBIT_NOTE: ("A refund of {total} did not arrive and is back with us. {title} {number} is attached: it takes the credit "
+                              "note back.", "การคืนเงิน {total} ไม่สำเร็จ แนบ{title} {number} เพื่อยกเลิกใบลดหนี้"),
 }
 
 

@@ -18,7 +18,7 @@ QUANTITIES = {"cpu": "cpu_core_seconds", "gpu": "gpu_seconds", "mem": "mem_mib_s
 UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600, "node": 3600, "billing": 3600}     # base quantities in one unit
 ADJUSTMENT, ROUNDING, MINIMUM, MINIMUM_ADJUSTMENT = "adjustment", "rounding", "minimum", "minimum_adjustment"
 PAYMENT_OF, TOPUP_OF, CREDIT_OF, CREDIT_OF_WALLET = "payment_of", "topup_of", "credit_of", "credit_of_wallet"
-CREDIT_OF_PAYMENT = "credit_of_payment"
+CREDIT_OF_PAYMENT, DEBIT_OF = "credit_of_payment", "debit_of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Line:
     `adjustment` of job `job`, where `meter` says which one moved when only one did;
     `minimum`: what `month` (its first day, ISO 8601) was short of on the rate book's line `card_line`; `minimum_adjustment`;
     `rounding`;
-    on other documents what the money was for: a receipt `of` that number, a wallet `of` that owner.
+    on other documents what the money was for: a receipt or credit note `of` that number, a wallet `of` that owner.
 
     `quantity_micro` are millionths of the meter's unit, `price_micro` micro-units of money for one unit."""
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, confirm, explaining, exports, handed_out, job_table, navigation, reads, refund_parts, tables, words
+from dashboard import (
+    actions,
+    confirm,
+    explaining,
+    exports,
+    handed_out,
+    job_table,
+    navigation,
+    reads,
+    reads_wallets,
+    refund_parts,
+    tables,
+    words,
+)
 from dashboard.access import require
 from dashboard.paying import paying, settled
 from dashboard.receipt_lines import lines, sums
@@ -41,6 +54,7 @@ def show(person: Person) -> None:
             paying(person, receipt.number)
         else:
             settled(receipt, reads.payments(person, receipt.number)[1])
+        handed_out.downloads(person, reads_wallets.documents_about(person, receipt.id))
     jobs(person, receipt)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import navigation, reads_wallets, tables, wallet_parts, words
+from dashboard import handed_out, navigation, reads_wallets, tables, wallet_parts, words
 from dashboard.access import require
 from engine.errors import DomainError
 from engine.users import Action, Person
+
+PAPERS = 10
 
 
 def show(person: Person) -> None:
@@ -33,6 +35,16 @@ def show(person: Person) -> None:
         tables.nothing_here("receipt_long", "Nothing moved yet", "What is added, paid from it, refunded or adjusted stands here.")
     else:
         wallet_parts.statement(page)
+    papers(person, wallet.owner)
+
+
+def papers(person: Person, owner: str) -> None:
+    """What was handed out about its money."""
+    found = reads_wallets.documents(person, owner)
+    if found:
+        note = words.count(len(found), "document") if len(found) <= PAPERS else f"the newest {PAPERS} of {len(found)}"
+        with tables.card("Documents", note, height="content", key="documents"):
+            handed_out.downloads(person, found[:PAPERS])
 
 
 def own() -> None:

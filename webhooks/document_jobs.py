@@ -8,6 +8,7 @@ from urllib.parse import quote
 from data.documents.pdf import pdf
 from data.settings import Settings
 from engine.documents import Document, DocumentKind, Language
+from engine.errors import IllegalMove
 from engine.mail import Letter, letter
 from engine.outbox import Job
 from engine.services.documents import issue_and_send
@@ -17,9 +18,12 @@ from webhooks.jobs import ACTOR, Context
 
 def issue(job: Job, context: Context) -> str:
     """`document.issue`: the number is taken, the facts are frozen and its mail is queued in one transaction; asked again, all of
-    it is there already."""
+    it is there already. What there is nothing to hand out about any more is done with."""
     kind, subject = DocumentKind(job.word("kind")), job.word("subject")
-    document = context.store.run(lambda tx: issue_and_send(tx, kind, subject), actor=ACTOR, place="document.issue")
+    try:
+        document = context.store.run(lambda tx: issue_and_send(tx, kind, subject), actor=ACTOR, place="document.issue")
+    except IllegalMove as refusal:              # what it was about is undone by now, for good: a refund that failed after all
+        return refusal.detail
     return f"{document.number} is issued"
 
 

@@ -167,11 +167,17 @@ INVARIANTS = (
         select 'document ' || d.number from document d
         left join receipt r on d.kind = 'receipt' and d.subject = r.id
         left join payment p on d.kind = 'payment_receipt' and d.subject = p.id
-        left join refund f on d.kind = 'credit_note' and d.subject = f.id
+        left join refund f on d.kind in ('credit_note', 'debit_note') and d.subject = f.id
         where (d.kind = 'receipt' and (d.number, d.total_micro, d.currency, d.payer) is distinct from
                (r.number, r.total_micro, r.currency, r.payer))
            or (d.kind = 'payment_receipt' and (d.total_micro, d.currency) is distinct from (p.received_micro, p.currency))
-           or (d.kind = 'credit_note' and (d.total_micro, d.currency) is distinct from (f.amount_micro, f.currency))"""),
+           or (d.kind in ('credit_note', 'debit_note') and (d.total_micro, d.currency) is distinct from (f.amount_micro, f.currency))"""),
+    Invariant("a credit note whose refund failed is taken back by a debit note, or is about to be; no other is", """
+        select 'document ' || c.number from document c join refund f on f.id = c.subject
+        left join document d on d.kind = 'debit_note' and d.subject = c.subject
+        where c.kind = 'credit_note' and case f.status when 'failed' then d.id is null and not exists (
+            select 1 from outbox o where o.kind = 'document.issue' and o.key = 'debit_note:' || f.id and o.state <> 'done')
+          else d.id is not null end"""),
     Invariant("charges are the sum of their meters", """
         select run_key from usage_record
         where cost_micro <> cpu_micro + gpu_micro + mem_micro + extra_micro + rounding_micro or cost_micro < 0"""),

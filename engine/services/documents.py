@@ -1,7 +1,7 @@
 """Hand out documents: read what happened, freeze it as facts, number it, write it; one transaction each.
 
 Issued after the commit it is about, by the outbox (`document.issue`), or by whoever asks first; however often it is asked,
-there is one document with one number. Payment receipts and credit notes are numbered by series and year without gaps: the
+there is one document with one number. All but receipts are numbered by series of their own and year, without gaps: the
 number is taken in the transaction that writes the document. Locks: the subject, then the number series.
 """
 
@@ -22,6 +22,7 @@ from engine.documents import (
     Tax,
     broken_down,
     credit_note,
+    debit_note,
     payment_receipt,
     ways_to_pay,
 )
@@ -35,7 +36,9 @@ from engine.receipt_lines import CREDIT_OF, CREDIT_OF_PAYMENT, CREDIT_OF_WALLET,
 from engine.receipts import Receipt
 from engine.refunds import Refund, RefundStatus
 from engine.services.receipts import get_receipt
+from engine.services.wallets import owners_of, see_wallet
 from engine.users import Action, Person
+from engine.wallets import project_of
 
 Numbered = tuple[str, int, int]         # series, year, sequence
 
@@ -68,14 +71,36 @@ def receipt_document(tx: Transaction, name: str, by: Person) -> tuple[Document, 
 def get_document(tx: Transaction, number: str, by: Person) -> Document:
     """A document by its number; to whoever may not see it, it does not exist."""
     found = tx.documents.get(number)
-    if found is None or not (by.payer == found.payer or by.may(Action.SEE_ALL)):
+    if found is None or not (by.may(Action.SEE_ALL) or found.payer in whose(tx, by)):
         raise NotFound(f"No document {number!r}.")
     return found
 
 
 def list_documents(tx: Transaction, by: Person) -> list[Document]:
     """The documents a person may see, newest first."""
-    return tx.documents.all(None if by.may(Action.SEE_ALL) else [by.payer])
+    return tx.documents.all(None if by.may(Action.SEE_ALL) else whose(tx, by))
+
+
+def whose(tx: Transaction, by: Person) -> list[str]:
+    """Whose documents are `by`'s to read: their own, and those of wallets they share. Who is billed under the name that a project's
+    wallet has is not its member."""
+    taken = tx.wallets.project(project_of(by.payer) or "") is not None
+    return list(dict.fromkeys([*([] if taken else [by.payer]), *owners_of(tx, by)]))
+
+
+def documents_about(tx: Transaction, name: str, by: Person) -> list[Document]:
+    """What was handed out about the money of the receipt `name`: payment receipts, credit and debit notes, oldest first. The
+    receipt itself is not among them."""
+    receipt = get_receipt(tx, name, by)
+    subjects = [payment.id for payment in tx.payments.of_receipt(receipt.id)] + [one.id for one in tx.refunds.of_receipt(receipt.id)]
+    return tx.documents.about(subjects)
+
+
+def documents_of_wallet(tx: Transaction, owner: str, by: Person) -> list[Document]:
+    """What was handed out about money that came into a wallet or went back out of it, newest first; receipts are on a page of
+    their own."""
+    see_wallet(tx, owner, by)
+    return [document for document in tx.documents.all([owner]) if document.kind is not DocumentKind.RECEIPT]
 
 
 def issuer(site: Site) -> Issuer:
@@ -150,6 +175,21 @@ def _of_refund(tx: Transaction, subject: str) -> Document:
     return _keep(tx, refund.id, _refund_facts(tx, refund, number_text(numbered)), numbered)
 
 
+def _of_failed_refund(tx: Transaction, subject: str) -> Document:
+    """What takes the refund's credit note back. Whoever issues that at this moment is waited for."""
+    tx.documents.hold(DocumentKind.CREDIT_NOTE, subject)
+    refund, credited = tx.refunds.get(subject), tx.documents.of_subject(DocumentKind.CREDIT_NOTE, subject)
+    if refund is None:
+        raise NotFound(f"No refund {subject!r}.")
+    if refund.status is not RefundStatus.FAILED or credited is None:
+        raise IllegalMove(f"Refund {refund.id} is {refund.status} and has {credited.number if credited else 'no credit note'}: there is "
+                          "nothing to take back.")
+    numbered = _next(tx, tx.settings.debit_note_series)
+    on = (refund.settled_at or tx.now).astimezone(tx.settings.zone).date()
+    facts = debit_note(number_text(numbered), on, issuer(tx.settings), credited.facts, refund.why or refund.reason)
+    return _keep(tx, refund.id, facts, numbered)
+
+
 def _refund_facts(tx: Transaction, refund: Refund, number: str) -> Facts:
     """What was given back, of what, and the tax in it as the ledger took it back."""
     payment = tx.payments.by_id(refund.payment_id)
@@ -188,4 +228,4 @@ def _keep(tx: Transaction, subject: str, facts: Facts, numbered: Numbered) -> Do
 
 _MAKERS: dict[DocumentKind, Callable[[Transaction, str], Document]] = {
     DocumentKind.RECEIPT: _of_receipt, DocumentKind.PAYMENT_RECEIPT: _of_payment,
-    DocumentKind.CREDIT_NOTE: _of_refund}
+    DocumentKind.CREDIT_NOTE: _of_refund, DocumentKind.DEBIT_NOTE: _of_failed_refund}

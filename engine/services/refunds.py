@@ -141,6 +141,8 @@ def _finish(tx: Transaction, refund: Refund, payment: Payment, receipt: Receipt 
         tx.outbox.add(*issue_job(DocumentKind.CREDIT_NOTE, refund.id))
     elif to is RefundStatus.FAILED:
         undone = [posting for part in ("refund", "refund-done") for posting in tx.ledger.postings(f"{part}:{refund.id}")]
+        if refund.status is RefundStatus.SUCCEEDED:
+            tx.outbox.add(*issue_job(DocumentKind.DEBIT_NOTE, refund.id))
         tx.ledger.post(f"refund-failed:{refund.id}", f"Refund of {payment.reference} failed", balanced(reversed_postings(undone)))
     tx.audit.record(f"refund.{to}", f"refund:{refund.id}", payment=payment.reference, amount_micro=refund.amount_micro,
                     currency=refund.currency, was=str(refund.status), **({"why": why} if why else {}))

@@ -113,6 +113,13 @@ def set_mail(tx: Transaction, email: str, language: Language, by: Person) -> Per
     return replace(by, email=address, language=str(language))
 
 
+def set_mail_of(tx: Transaction, name: str, email: str, language: Language | None, by: Person) -> Person:
+    """The same for somebody else; without a `language` theirs stays."""
+    allow(by, Action.MANAGE_USERS)
+    person = find(tx, name)
+    return set_mail(tx, email, language or Language(person.language), person)
+
+
 def set_password(tx: Transaction, name: str, password_hash: str, by: Person, keep: bytes = b"") -> int:
     """Replace a person's password and end their sessions except `keep` (a token's hash); how many ended.
     A person may do this for themselves, whoever manages users for anybody."""

@@ -6,21 +6,29 @@ A dashboard and a sidecar of its own over one database.
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from pypdf import PdfReader
 
 from data.postgres.invariants import INVARIANTS, violations
+from data.postgres.store import Store
 from engine.policy import OPERATOR
+from engine.receipts import Receipt
 from engine.services.receipts import create_receipt
 from engine.users import Role
 from tests.browser.conftest import Site, add_person, fill_sign_in, running, settled
 from tests.pages_operations.given import at, job
+from tests.payments.conftest import wait_until
 
 pytestmark = pytest.mark.browser
+SHOTS = os.environ.get("COREHOURS_TEST_SHOTS", "")
 PEOPLE = {"alice": Role.RESEARCHER, "ann": Role.ADMIN, "ben": Role.ADMIN}
 Enter = Callable[..., Page]
 
@@ -90,6 +98,37 @@ def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: Site
     expect(page.get_by_test_id("stMetric").filter(has_text="Balance").get_by_text("90.50")).to_be_visible()
     expect(page.get_by_text("2 movements").first).to_be_visible()
     assert store.read(lambda tx: [where for promise in INVARIANTS if (where := violations(tx, promise)[1])]) == []
+    its_documents(page, store, receipt)
+
+
+def its_documents(page: Page, store: Store, receipt: Receipt) -> None:
+    """The sidecar has issued a payment receipt for the top-up, and one for the receipt: the wallet's page hands out both, the
+    receipt's page its own, in English and in Thai."""
+    wait_until(lambda: len(_handed_out(store)) == 2, "issued")
+    topped_up, paid = _handed_out(store)
+    page.goto("/wallet")
+    expect(page.locator(".st-key-documents").get_by_role("button", name=paid, exact=True)).to_be_visible()
+    with page.expect_download() as coming:
+        page.locator(".st-key-documents").get_by_role("button", name=topped_up, exact=True).click()
+    text = PdfReader(io.BytesIO(Path(coming.value.path()).read_bytes())).pages[0].extract_text()
+    assert "Payment receipt" in text and "Paid into wallet alice" in text and topped_up in text
+    page.goto(f"/receipt?id={receipt.id}")
+    card = page.locator(".st-key-pay_card")
+    expect(card.get_by_role("button", name=paid, exact=True)).to_be_visible()
+    with page.expect_download() as coming:
+        card.get_by_role("button", name="ไทย", exact=True).click()
+    assert "ใบเสร็จรับเงิน" in PdfReader(io.BytesIO(Path(coming.value.path()).read_bytes())).pages[0].extract_text()
+    for scheme in ("light", "dark") if SHOTS else ():
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for name, path in (("wallet", "/wallet"), ("receipt", f"/receipt?id={receipt.id}")):
+            page.goto(path)
+            settled(page)
+            page.screenshot(path=f"{SHOTS}/documents-{name}-{scheme}.png", full_page=True)
+
+
+def _handed_out(store: Store) -> list[str]:
+    """Numbers of alice's payment receipts, the oldest first."""
+    return [one.number for one in reversed(store.read(lambda tx: tx.documents.all(["alice"]))) if one.kind == "payment_receipt"]
 
 
 @pytest.mark.long

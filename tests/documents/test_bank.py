@@ -13,6 +13,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from dashboard.wallet_parts import counts_once, waited_for
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.bank import BadLine, LineState, NewLine, keyed, references
@@ -273,3 +274,10 @@ def test_the_payers_page_has_the_code_and_no_script(lab: Store, door: SidecarThr
     bill = dict(fields(dict(fields(BankQrProvider(lab.settings).way(payment).payload))["30"]))  # type: ignore[union-attr]
     assert bill["02"] == payment.reference.replace("_", "")
     assert requests.get(f"{door.url}/bank/TXN_0000000000000000", timeout=20).status_code == 404
+
+
+def test_a_transfer_is_not_promised_within_a_minute() -> None:
+    """A provider tells by itself, a statement has to be brought: the pay card says which."""
+    assert counts_once("A payment counts", "bank_qr").startswith("A payment counts once our bank has it on its statement and somebody")
+    assert waited_for("bank_qr") == "Waiting for the transfer"
+    assert counts_once("A payment counts", "stripe") == "A payment counts once the provider confirms it to us, usually within a minute."

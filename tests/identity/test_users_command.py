@@ -26,7 +26,7 @@ def test_add_prints_a_password_once_that_works(corehours: Corehours, store: Stor
     assert passwords.matches(made["password"], hash_of(store, "pia"))
     listed = json.loads(corehours("users", "list", "--json").stdout)
     assert listed == [{"name": "pia", "role": "researcher", "payer": "somchai.p", "projects": ["ai-lab", "genomics"],
-                       "disabled": False}]
+                       "disabled": False, "email": "", "language": "en"}]
 
 
 def test_a_given_password_is_read_from_standard_input_and_not_repeated(installation_env: dict[str, str], store: Store) -> None:
@@ -43,6 +43,18 @@ def test_refusals_are_one_sentence(corehours: Corehours) -> None:
                         (("add", "a b", "--role", "admin"), "cannot be used")):
         done = corehours("users", *words)
         assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_where_documents_go_can_be_said_for_somebody(corehours: Corehours) -> None:
+    """Their language stays unless it is named; an empty address sends nothing; what is no address is refused."""
+    corehours("users", "add", "pia", "--role", "researcher")
+    set_mail = json.loads(corehours("users", "set-mail", "pia", "pia@example.org", "--language", "th", "--json").stdout)
+    assert (set_mail["email"], set_mail["language"]) == ("pia@example.org", "th")
+    again = json.loads(corehours("users", "set-mail", "pia", "", "--json").stdout)
+    assert (again["email"], again["language"]) == ("", "th")
+    for words, said in ((("pia", "no address"), "This is no e-mail address."), (("nobody", "a@example.org"), "Nobody is called")):
+        done = corehours("users", "set-mail", *words)
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
 
 
 def test_role_and_disabling_take(corehours: Corehours) -> None:

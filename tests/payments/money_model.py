@@ -181,6 +181,7 @@ class Model:
     pays: list[Pay] = field(default_factory=list)
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     alone: dict[tuple[str, str], int] = field(default_factory=dict)       # changed by one person in a wallet, without a second
+    papers: set[tuple[str, Pay | Back]] = field(default_factory=set)
 
     def add(self, micro: int, *accounts: str, currency: str = "THB") -> None:
         """Each of the accounts grows by that."""
@@ -483,6 +484,17 @@ class Model:
         if word.kind == "refund.succeeded":
             self.finish(back, "succeeded")
         return "booked"
+
+    # Documents
+
+    def hand_out(self, kind: str, about: Pay | Back) -> None:
+        """A payment receipt, a credit note, or the debit note that takes that back; once, and then for good."""
+        may = {"payment_receipt": isinstance(about, Pay) and about.status in ("succeeded", "credited"),
+               "credit_note": about.status == "succeeded",
+               "debit_note": about.status == "failed" and ("credit_note", about) in self.papers}[kind]
+        if (kind, about) not in self.papers and not may:
+            raise Refused
+        self.papers.add((kind, about))
 
     # Disputes
 

@@ -29,12 +29,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from data.postgres.invariants import INVARIANTS
 from data.postgres.store import PostgresTransaction, Store
 from data.settings import Settings
+from engine.documents import DocumentKind
 from engine.errors import DomainError
 from engine.ids import new_id
 from engine.money import Money
 from engine.payments import EventKind, ProviderEvent
 from engine.refunds import RefundAnswer, RefundStatus
 from engine.services.adjustments import confirm_adjustment, reject_adjustment, request_adjustment, withdraw_adjustment
+from engine.services.documents import issue_document
 from engine.services.events import apply_event
 from engine.services.payments import expire_payments, start_payment
 from engine.services.receipts import create_receipt, mark_paid, revert_paid, void_receipt
@@ -356,6 +358,17 @@ class Machine(RuleBasedStateMachine):
                  "withdrawn": lambda tx: withdraw_adjustment(tx, asked.id, person),
                  "rejected": lambda tx: reject_adjustment(tx, asked.id, "not in this case", person)}
         self.both(lambda: self.model.decide(asked, what, person.name), steps[what])
+
+    # Documents
+
+    @rule(which=some, kind=st.sampled_from(["payment_receipt", "credit_note", "debit_note"]))
+    @precondition(lambda self: self.model.pays)
+    def hand_out(self, which: int, kind: str) -> None:
+        """The queue issues a document, perhaps late, perhaps twice."""
+        backs = [back for pay in self.model.pays for back in pay.backs]
+        if about := self.model.pays if kind == "payment_receipt" else backs:
+            one = self.pick(about, which)
+            self.both(lambda: self.model.hand_out(kind, one), lambda tx: issue_document(tx, DocumentKind(kind), one.id))
 
     # After every step
 

@@ -39,6 +39,12 @@ class DocumentShelf(Shelf):
         """The document with that number."""
         return _document(self.one("select * from document where number = :number", number=number))
 
+    def about(self, subjects: Sequence[str]) -> list[Document]:
+        """The documents about these payments and refunds, oldest first."""
+        rows = self.rows("select * from document where kind <> 'receipt' and subject = any(:subjects) order by issued_at, id",
+                         subjects=list(subjects))
+        return [document for row in rows if (document := _document(row))]
+
     def all(self, payers: Sequence[str] | None = None, most: int = 1000) -> list[Document]:
         """The newest documents, of some payers only when asked."""
         rows = self.rows("select * from document where cast(:payers as text[]) is null or payer = any(:payers)"
