@@ -82,6 +82,10 @@ class FakeRig:
     def settle_refunds(self) -> None:
         """Have the refunds that are under way arrive."""
 
+    def sell_elsewhere(self, payment: Payment) -> None:
+        """Its checkout was somebody else's: paid under their words instead of our reference, and given back in part."""
+        raise NotImplementedError
+
 
 class StripeRig(FakeRig):
     """Stripe."""
@@ -105,6 +109,11 @@ class StripeRig(FakeRig):
 
     def dispute(self, payment: Payment, won: bool) -> None:
         self.company.close(self.company.dispute(self.charge(payment)), won)
+
+    def sell_elsewhere(self, payment: Payment) -> None:
+        session = self.session(payment)
+        session |= {"client_reference_id": "Order #17 / 2026", "intent_metadata": {"reference": "Order #17 / 2026", "refund": "later?"}}
+        self.company.refunded(self.company.objects[self.company.pay(session["id"])["latest_charge"]], 1000, session["intent_metadata"])
 
     def session(self, payment: Payment) -> dict[str, Any]:
         return next(one for one in self.company.of("checkout.session") if one["client_reference_id"] == payment.reference)
@@ -149,6 +158,12 @@ class PaystackRig(FakeRig):
     def dispute(self, payment: Payment, won: bool) -> None:
         self.company.close(self.company.dispute(self.transaction(payment)), won)
 
+    def sell_elsewhere(self, payment: Payment) -> None:
+        transaction = self.transaction(payment)
+        transaction["reference"] = "order-17=2026.b"
+        self.company.pay(transaction)
+        self.company.refunded(transaction, 1000)
+
     def transaction(self, payment: Payment) -> dict[str, Any]:
         found = self.company.transaction(payment.reference.replace("_", "-"))
         assert found
@@ -185,6 +200,12 @@ class OmiseRig(FakeRig):
 
     def dispute(self, payment: Payment, won: bool) -> None:
         self.company.close(self.company.dispute(self.charge(payment)), won)
+
+    def sell_elsewhere(self, payment: Payment) -> None:
+        charge = self.charge(payment)
+        charge["metadata"] = {"reference": "Order #17 / 2026", "refund": "later?"}
+        self.company.pay(charge)
+        self.company.refunded(charge, 1000, charge["metadata"])
 
     def charge(self, payment: Payment) -> dict[str, Any]:
         return next(one for one in self.company.charges if one["metadata"]["reference"] == payment.reference)

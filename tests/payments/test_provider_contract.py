@@ -17,7 +17,7 @@ import pytest
 from engine.payments import BadEvent, BadSignature, EventKind, Outcome, Payment, PaymentStatus, ProviderEvent, ProviderTrouble
 from engine.refunds import RefundOrder, RefundStatus
 from tests.fakes.company import Fault
-from tests.payments.rigs import RIGS, Rig
+from tests.payments.rigs import RIGS, FakeRig, Rig
 
 BACK = "http://localhost:8501/receipt?id=rcpt_1"
 _numbers = count(1)
@@ -175,6 +175,20 @@ def test_its_own_books_tell_the_same_story(rig: Rig) -> None:
     assert all((one.object == one.money) == (one.amount_minor > 0) for one in moved), "what moved it is named, a payment is itself"
     assert {one.money for one in moved if one.amount_minor in (1000, -1000)} == {event.money}
     assert rig.provider.movements(begin - timedelta(days=2), begin - timedelta(days=1)) == []
+
+
+def test_what_somebody_else_sells_through_the_same_account_is_read_too(rig: Rig) -> None:
+    """A shop of the same university uses the account, with words of its own where ours write a reference. Its money is nobody's
+    here, and in sight; refused or unread, it would hide every other movement of its day."""
+    if not isinstance(rig, FakeRig):
+        pytest.skip("the dummy company sells for nobody else")
+    begin = datetime.now(UTC) - timedelta(seconds=1)
+    rig.sell_elsewhere(begun(rig))
+    rig.settle_refunds()
+    told = heard(rig)
+    assert {one.kind for one in told} >= {EventKind.SUCCEEDED, EventKind.REFUND_SUCCEEDED}
+    assert len({one.money for one in told}) == 1 and not any(one.reference.startswith("TXN_") or one.refund for one in told)
+    assert sorted(one.amount_minor for one in rig.provider.movements(begin, datetime.now(UTC) + timedelta(seconds=2))) == [-1000, 6060]
 
 
 # what it refuses

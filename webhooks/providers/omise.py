@@ -30,12 +30,12 @@ from webhooks.providers.values import (
     instant,
     items,
     link,
+    mark,
     minor,
     needed,
     read,
     text,
     word,
-    word_if_any,
 )
 
 NAME = "omise"
@@ -180,7 +180,7 @@ def _charge(_type: str, charge: Values) -> Facts | None:
     kind = CHARGE_KINDS.get(text(charge, "status"))
     if kind is None:
         return None
-    return {"kind": kind, "reference": word_if_any(group(charge, "metadata"), "reference"), "money": word(charge, "id"),
+    return {"kind": kind, "reference": mark(group(charge, "metadata"), "reference"), "money": word(charge, "id"),
             "amount_minor": minor(charge), "currency": currency(charge), "why": text(charge, "failure_message")}
 
 
@@ -196,9 +196,9 @@ def _state(refund: Values) -> RefundStatus:
 
 def _refund(_type: str, refund: Values) -> Facts:
     marks = group(refund, "metadata")
-    return {"kind": REFUND_KINDS[_state(refund)], "reference": word_if_any(marks, "reference"), "money": id_of(refund, "charge"),
+    return {"kind": REFUND_KINDS[_state(refund)], "reference": mark(marks, "reference"), "money": id_of(refund, "charge"),
             "amount_minor": minor(refund), "currency": currency(refund), "object": word(refund, "id"),
-            "refund": word_if_any(marks, "refund")}
+            "refund": mark(marks, "refund")}
 
 
 def _answer(refund: Values) -> RefundAnswer:
@@ -246,5 +246,5 @@ def _lost(dispute: Values) -> Movement | None:
 
 
 def _moved(about: Values, charge: str, sign: int, *times: str) -> Movement:
-    return Movement(money=charge, object=word(about, "id"), reference=word_if_any(group(about, "metadata"), "reference"),
+    return Movement(money=charge, object=word(about, "id"), reference=mark(group(about, "metadata"), "reference"),
                     amount_minor=sign * minor(about), currency=currency(about), at=instant(about, *times))

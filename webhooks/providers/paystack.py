@@ -126,7 +126,11 @@ class PaystackProvider:
     def _named(self, event: ProviderEvent) -> ProviderEvent:
         """The refund that the event speaks of, as it stands now: of this amount, rather in the state it tells, the newest."""
         with calling.reading(NAME, effect=False):
-            money = number_word(self._verified(event.reference), "id")
+            transaction = self._verified(event.reference)
+        if not transaction:
+            raise BadEvent(f"paystack knows no transaction {event.reference}.")
+        with calling.reading(NAME, effect=False):
+            money = number_word(transaction, "id")
             fit = [refund for refund in self._refunds(money) if minor(refund) == event.amount_minor]
             if not fit:
                 raise ProviderTrouble(f"paystack shows no such refund of {event.reference} yet.", Outcome.NOT_DONE)
@@ -146,7 +150,7 @@ def _ours(values: Values, name: str = "reference") -> str:
     """Our own form again; a reference that somebody else made stays as it is, without what is no word."""
     found = text(values, name)
     match = _OURS.fullmatch(found)
-    return f"TXN_{match[1]}" if match else re.sub(r"[^A-Za-z0-9_.:-]", "", found)[:128]
+    return f"TXN_{match[1]}" if match else re.sub(r"[^A-Za-z0-9_.:=-]", "", found)[:128]
 
 
 def _live(values: Values) -> bool:

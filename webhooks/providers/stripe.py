@@ -26,6 +26,7 @@ from webhooks.providers.values import (
     group,
     id_of,
     link,
+    mark,
     minor,
     needed,
     read,
@@ -170,7 +171,7 @@ def _session_event(type_: str, key: str, live: bool, session: Values) -> Provide
     kind = SESSION_KINDS.get(type_) or SESSION_PAID.get(paid, EventKind.OTHER)
     if kind is EventKind.OTHER:
         return _other(type_, key, live, session)
-    return _event(kind, key, live, reference=word_if_any(session, "client_reference_id"),
+    return _event(kind, key, live, reference=mark(session, "client_reference_id"),
                   money=id_of(session, "payment_intent") or word(session, "id"), amount_minor=minor(session, "amount_total"),
                   currency=currency(session))
 
@@ -193,7 +194,7 @@ INTENT_KINDS = {"payment_intent.succeeded": (EventKind.SUCCEEDED, "amount_receiv
 def _intent(type_: str, key: str, live: bool, intent: Values) -> ProviderEvent:
     """A declined attempt (`payment_failed`) is none of these: the payer tries again on the same page."""
     kind, amount = INTENT_KINDS[type_]
-    return _event(kind, key, live, reference=word_if_any(group(intent, "metadata"), "reference"), money=word(intent, "id"),
+    return _event(kind, key, live, reference=mark(group(intent, "metadata"), "reference"), money=word(intent, "id"),
                   amount_minor=minor(intent, amount), currency=currency(intent))
 
 
@@ -208,9 +209,9 @@ def _refund_state(refund: Values) -> RefundStatus:
 
 def _refund(_type: str, key: str, live: bool, refund: Values) -> ProviderEvent:
     marks = group(refund, "metadata")
-    return _event(REFUND_KINDS[_refund_state(refund)], key, live, reference=word_if_any(marks, "reference"), money=_money(refund),
+    return _event(REFUND_KINDS[_refund_state(refund)], key, live, reference=mark(marks, "reference"), money=_money(refund),
                   amount_minor=minor(refund), currency=currency(refund), object=word(refund, "id"),
-                  refund=word_if_any(marks, "refund"), why=text(refund, "failure_reason") or text(refund, "reason"))
+                  refund=mark(marks, "refund"), why=text(refund, "failure_reason") or text(refund, "reason"))
 
 
 def _answer(refund: Values) -> RefundAnswer:
@@ -260,5 +261,5 @@ def _movement(line: Values) -> Movement | None:
     charge = source.get("object") == "charge"
     money = word(source, "id") if charge and not source.get("payment_intent") else _money(source)
     return Movement(money=money, object=money if charge and sign == IN else word(source, "id"),
-                    reference=word_if_any(group(source, "metadata"), "reference"), amount_minor=sign * minor(source),
+                    reference=mark(group(source, "metadata"), "reference"), amount_minor=sign * minor(source),
                     currency=currency(source), at=datetime.fromtimestamp(whole(line, "created", 0, 10**11), UTC))

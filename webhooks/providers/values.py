@@ -66,6 +66,13 @@ def word_if_any(values: Values, name: str) -> str:
     return "" if values.get(name) in (None, "") else word(values, name)
 
 
+def mark(values: Values, name: str) -> str:
+    """What we wrote there ourselves, such as our reference; what somebody else wrote in its place in words of their own is no
+    mark of ours and counts as none."""
+    value = values.get(name)
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+
+
 def number_word(values: Values, name: str) -> str:
     """An id that is a whole number, or a word, as a word."""
     value = values.get(name)
