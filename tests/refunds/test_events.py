@@ -89,6 +89,19 @@ def test_a_word_that_waits_for_the_answer_is_asked_again(desk: Desk, worker: Wor
     assert desk.refunds(payment) == [("succeeded", "re_1", 60_600_000)] and desk.till.asked == []
 
 
+def test_what_has_waited_long_is_asked_for_more_rarely(desk: Desk, worker: Worker) -> None:
+    """A provider that is away for hours is not asked every second for each of its events; what has just come is asked for soon."""
+    _, payment = desk.paid()
+    desk.refund(payment.reference, "10.00")
+    desk.store.run(lambda tx: tx.refunds.execute("update refund set asked_at = now()"))
+    stored(desk, *(desk.word(EventKind.REFUND_SUCCEEDED, payment, 1000, name) for name in ("re_1", "re_2")))
+    desk.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set received_at = now() - interval '1 day' where id % 2 = 0"))
+    while worker.step():
+        pass
+    pauses = desk.store.read(lambda tx: [(row.due_at - tx.now).total_seconds() for row in reversed(tx.inbox.newest())])
+    assert len(pauses) == 2 and pauses[0] < 5.1 and 5 < pauses[1] < 61
+
+
 def test_kinds_nobody_needs_are_ignored(desk: Desk, worker: Worker) -> None:
     stored(desk, ProviderEvent("dummy", "evt_other", EventKind.OTHER, False, "", "", 0, "THB"))
     worker.step()

@@ -128,10 +128,12 @@ class InboxShelf(Shelf):
                      " outcome = :outcome where id = :id", id=row.id, outcome=outcome)
 
     def wait(self, row: InboxRow, outcome: str) -> None:
-        """Ask again in 0.5 to 5 s; waiting is no failure and is not counted as one."""
+        """Ask again within 5 s, more rarely what has waited long (a provider that is away is not asked a thousand times a
+        minute); waiting is no failure and is not counted as one."""
         self.execute("update webhook_inbox set state = 'received', attempts = 0, leased_until = null, outcome = :outcome,"
-                     " due_at = clock_timestamp() + make_interval(secs => :seconds) where id = :id",
-                     id=row.id, outcome=outcome, seconds=random.uniform(0.5, 5))  # noqa: S311
+                     " due_at = clock_timestamp() + make_interval(secs => :draw"
+                     " * greatest(5, least(:slowest, extract(epoch from clock_timestamp() - received_at) / 10))) where id = :id",
+                     id=row.id, outcome=outcome, draw=random.uniform(0.1, 1), slowest=SLOWEST_SECONDS)  # noqa: S311
 
     def failed(self, row: InboxRow, outcome: str) -> bool:
         """An attempt failed: again after a pause with full jitter, or, after ATTEMPTS of them, left alone (True)."""
