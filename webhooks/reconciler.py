@@ -20,6 +20,7 @@ from engine.ports import PaymentProvider
 from engine.reconciliation import DaySpan, Outcome
 from engine.services.reconciliation import apply_missing, keep_day, keep_failure, missing
 from webhooks.jobs import Context
+from webhooks.late_payments import ask_what_became
 from webhooks.log import say
 
 ACTOR = "worker"
@@ -80,10 +81,19 @@ def reconcile_due(store: Store, providers: Mapping[str, PaymentProvider]) -> Non
     try:
         with turn_if_free(store.engine, RECONCILING) as mine:
             for provider in (one for one in providers.values() if mine and one.name not in SILENT):
-                for day in store.read(lambda tx, name=provider.name: due_days(tx, name)):  # type: ignore[misc]
-                    reconcile(store, provider, day, ACTOR)
-    except (DomainError, *TROUBLE) as error:
+                _attend_to(store, provider)
+    except TROUBLE as error:
         say("reconcile.trouble", error=type(error).__name__, detail=str(error)[:300])
+
+
+def _attend_to(store: Store, provider: PaymentProvider) -> None:
+    """What is due with one provider; its trouble does not keep the others waiting."""
+    try:
+        ask_what_became(store, provider)
+        for day in store.read(lambda tx: due_days(tx, provider.name)):
+            reconcile(store, provider, day, ACTOR)
+    except DomainError as error:
+        say("reconcile.trouble", provider=provider.name, error=type(error).__name__, detail=str(error)[:300])
 
 
 def reconcile_day(job: Job, context: Context) -> str:

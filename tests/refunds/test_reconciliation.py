@@ -13,14 +13,14 @@ import pytest
 from data.postgres.shelves.reconciliation import Run
 from data.postgres.store import PostgresTransaction
 from engine.errors import NotAllowed
-from engine.payments import EventKind, Movement, Outcome, Payment, ProviderTrouble
+from engine.payments import EventKind, Movement, Outcome, Payment, ProviderEvent, ProviderTrouble
 from engine.policy import OPERATOR
 from engine.reconciliation import DayNotOver, DaySpan, Entry, compare
 from engine.services.reconciliation import may_reconcile
 from engine.users import Person, Role
 from tests.conftest import Corehours
-from tests.refunds.conftest import Desk
-from webhooks import reconciler
+from tests.refunds.conftest import Desk, changed
+from webhooks import late_payments, reconciler
 from webhooks.reconciler import due_days, reconcile
 
 SPAN = DaySpan.of(date(2026, 11, 20), ZoneInfo("Asia/Bangkok"))
@@ -80,6 +80,12 @@ class Books:
     name: str = "dummy"
     lines: list[Movement] = field(default_factory=list)
     away: bool = False
+    ends: dict[str, EventKind] = field(default_factory=dict)        # what became of a payment, by our reference
+
+    def look_up(self, payment: Payment) -> ProviderEvent | None:
+        kind = self.ends.get(payment.reference)
+        return kind and ProviderEvent("dummy", "looked-up", kind, False, payment.reference, f"ch_{payment.reference}",
+                                      payment.amount_micro // 10_000, payment.currency)
 
     def movements(self, since: datetime, until: datetime) -> Sequence[Movement]:
         if self.away:
@@ -186,6 +192,22 @@ def test_days_on_which_no_sidecar_ran_are_made_up_for(desk: Desk) -> None:
     days = [today(desk) - timedelta(days=back) for back in range(1, 6)]
     reconcile(desk.store, Books(), days[-1], "worker")  # type: ignore[arg-type]
     assert desk.store.read(lambda tx: due_days(tx, "dummy")) == days[:-1]
+
+
+def test_money_that_is_long_on_its_way_is_asked_after(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three bank debits, and no word of their ends ever came: one bounced, which no day's movements tell, one arrived, one is still
+    on its way. The receipt of the first can be paid again."""
+    receipts = [desk.books.receipt_of(payer) for payer in ("alice", "bob", "carol")]
+    payments = [desk.books.payment_of(receipt) for receipt in receipts]
+    for payment in payments:
+        desk.hear(changed(desk.came(payment), kind=EventKind.PROCESSING))
+    theirs = Books(ends=dict(zip([payment.reference for payment in payments], (EventKind.FAILED, EventKind.SUCCEEDED), strict=False)))
+    reconciler.reconcile_due(desk.store, {"dummy": theirs})  # type: ignore[dict-item]
+    assert {str(desk.now(payment).status) for payment in payments} == {"processing"}, "its webhook has an hour to come"
+    monkeypatch.setattr(late_payments, "ON_ITS_WAY", timedelta(0))
+    reconciler.reconcile_due(desk.store, {"dummy": theirs})  # type: ignore[dict-item]
+    assert [str(desk.now(payment).status) for payment in payments] == ["failed", "succeeded", "processing"]
+    assert desk.books.payment_of(receipts[0]).reference != payments[0].reference
 
 
 def test_a_day_that_differs_is_looked_at_again(desk: Desk) -> None:

@@ -39,6 +39,11 @@ class PaymentShelf(Shelf):
         return _payments(self.rows("select * from payment where wallet = :wallet and purpose = 'topup'"
                                    " and status in ('pending', 'processing') order by created_at desc, id desc", wallet=wallet))
 
+    def on_their_way(self, provider: str, before: datetime, most: int = 100) -> list[Payment]:
+        """Payments begun before then whose money is on its way; where there are many, any of them, so that each has its turn."""
+        return _payments(self.rows("select * from payment where provider = :provider and status = 'processing' and created_at < :before"
+                                   " order by random() limit :most", provider=provider, before=before, most=most))
+
     def unapplied(self) -> list[Payment]:
         """Money that fits nobody, the oldest first."""
         return _payments(self.rows("select * from payment where status = 'unapplied' order by created_at, id"))
