@@ -21,6 +21,7 @@ from engine.outbox import JobTrouble
 from engine.payments import Outcome
 
 SECONDS = 20.0
+HERE = ("localhost", "127.0.0.1", "::1")        # nobody listens on the way to these
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,14 @@ def _open(server: Server) -> smtplib.SMTP:
 
 def _hand_over(connection: smtplib.SMTP, server: Server, sender: str, recipient: str, wire: bytes) -> None:
     try:
+        secret = server.tls or server.host in HERE
         connection.ehlo()
         if not server.tls and connection.has_extn("starttls"):
             connection.starttls(context=ssl.create_default_context())
             connection.ehlo()
+            secret = True
+        if server.user and not secret:
+            raise JobTrouble(f"{server.host} offers no TLS, and the password is not sent in the clear: is smtps:// meant?")
         if server.user:
             connection.login(server.user, server.password)
         _said(connection.mail(sender))

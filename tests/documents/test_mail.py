@@ -25,6 +25,7 @@ from engine.services import users
 from engine.users import BadAddress, Person, Role
 from tests.documents.test_command import drain
 from tests.documents.test_issuing import golden, paid
+from webhooks import mail as handing_over
 
 
 @dataclass
@@ -150,6 +151,17 @@ def test_nobody_listens(store: Store, post: tuple[Post, str]) -> None:
     drain(here)
     [(state, why)] = jobs(here)
     assert state is JobState.QUEUED and "Connection refused" in why
+
+
+def test_a_password_is_not_sent_in_the_clear(store: Store, post: tuple[Post, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody on the way cut STARTTLS out of what the server offers, and listens."""
+    taking, url = post
+    monkeypatch.setattr(handing_over, "HERE", ())
+    here = with_mail(store, url.replace("//", "//billing:secret@"))
+    golden(here)
+    drain(here)
+    [(state, why)] = jobs(here)
+    assert (state, taking.taken) == (JobState.QUEUED, []) and "offers no TLS" in why and "secret" not in why
 
 
 def test_a_lost_answer_brings_the_very_same_message(store: Store, post: tuple[Post, str]) -> None:
