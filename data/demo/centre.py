@@ -1,4 +1,4 @@
-"""Loads the demo centre: people, two years' prices, twelve months of usage, and the receipts that were made of it.
+"""Loads the demo centre: people, two years' prices, twelve months of usage, the receipts that were made of it, and wallets.
 
 Everything goes the way real things go: usage through the keeper of batches, money through the services, so that every
 check holds afterwards. Only the clock is told another time while past months are billed.
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from data.demo import money
 from data.demo.jobs import corrected, demo_usage, to_the_minute
 from data.demo.people import DEMO_USERS, MEMBERS, DemoUser, DemoUsers
 from data.passwords import hashed
@@ -86,6 +87,9 @@ def load(store: Store, progress: Say = silent, today: datetime | None = None) ->
             if month.age == 1:
                 keep(store, _correction(usage, month, today))
             _bill(store, month, finance, today)
+    if money.offered(store):
+        progress("demo centre: wallets")
+        money.fill_wallets(store, today)
     return DEMO_USERS
 
 
@@ -165,7 +169,16 @@ def _bill(store: Store, month: Month, by: Person, today: datetime) -> None:
             receipt = store.run(lambda tx, was=receipt: _reissue(tx, was, month, by), actor=by.name)    # type: ignore[misc]
         paid_at = receipt.issued_at + timedelta(days=2 + (7 * number + 3 * month.age) % 17, hours=number)
         if paid_at < today and not _waits(receipt, month):
-            store.run(lambda tx, one=receipt, at=paid_at: _settle(tx, one, at, by), actor=by.name)      # type: ignore[misc]
+            _paid(store, receipt, month, paid_at, by)
+
+
+def _paid(store: Store, receipt: Receipt, month: Month, at: datetime, by: Person) -> None:
+    """By hand, as most are; one from a wallet, one at a provider."""
+    way = {(2, money.FROM_WALLET): money.pay_by_wallet, (3, money.GIVEN_BACK): money.pay_and_give_back}.get((month.age, receipt.payer))
+    if way and money.offered(store) and receipt.total_micro <= store.settings.topup_maximum_micro:
+        way(store, receipt, at, by)
+    else:
+        store.run(lambda tx: _settle(tx, receipt, at, by), actor=by.name)
 
 
 def _waits(receipt: Receipt, month: Month) -> bool:

@@ -99,7 +99,7 @@ class PostgresTransaction:
     @cached_property
     def ledger(self) -> LedgerShelf:
         """The double-entry ledger."""
-        return LedgerShelf(self.connection, self.actor)
+        return LedgerShelf(self.connection, self.actor, lambda: self.__dict__.get("now"))
 
     @cached_property
     def usage(self) -> UsageShelf:

@@ -65,6 +65,25 @@ def test_receipts_of_past_months_are_paid_pending_overdue_and_void(centre: Centr
     assert kinds == {"usage", "adjustment"}
 
 
+def test_money_went_in_and_out(centre: Centre) -> None:
+    """Wallets with movements of past weeks, one shared, one change that waits; a receipt given back in part; every day on which money
+    moved was compared and agreed, and none of them is so young that a sidecar would ask the provider again."""
+    store = centre.store
+    held = {wallet.owner: wallet.balance_micro // 1_000_000 for wallet in store.read(lambda tx: tx.wallets.all())}
+    assert (held["researcher"], held["project:ai-lab"], held["pi"], held["ananya.k"]) == (2000, 5000, 2000, 200)
+    assert store.read(lambda tx: tx.wallets.projects())[0].members == ("pi", "researcher")
+    assert [one.amount_micro for one in store.read(lambda tx: tx.wallets.adjustments("requested"))] == [2_500_000_000]
+    statement = store.read(lambda tx: tx.wallets.statement("researcher", "THB"))
+    assert [(TODAY - at).days for at in statement["at"]] == [12, 33, 62]
+    ways = {payment.provider for payment in store.read(lambda tx: tx.payments.all(1000))}
+    assert ways == {"manual", "wallet", "dummy"}
+    [refund] = store.read(lambda tx: tx.refunds.newest())
+    assert refund.status == "succeeded" and refund.reason.startswith("The node failed")
+    runs = store.read(lambda tx: tx.reconciliation.latest())
+    assert len(runs) >= 6 and {run.outcome for run in runs} == {"matched"} and all(run.movements for run in runs)
+    assert max(run.day for run in runs) < (TODAY - timedelta(days=8)).date()
+
+
 def test_it_loads_quickly_and_only_once(centre: Centre) -> None:
     assert centre.seconds < 30                      # 4 to 8 s alone on two cores
     before = centre.store.read(lambda tx: tx.audit.head())

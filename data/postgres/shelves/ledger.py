@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -16,9 +17,9 @@ _FIND = ("select id, kind, owner, currency from ledger_account where (kind, owne
 class LedgerShelf(Shelf):
     """Post transactions and read balances."""
 
-    def __init__(self, connection: sa.Connection, actor: str) -> None:
+    def __init__(self, connection: sa.Connection, actor: str, told: Callable[[], datetime | None] = lambda: None) -> None:
         super().__init__(connection)
-        self.actor = actor
+        self.actor, self.told = actor, told         # what the transaction was told the time is, where it asked or was told
 
     def post(self, key: str, memo: str, postings: Sequence[Posting]) -> bool:
         """Post once under `key` (named after the money object); False when that key was posted before."""
@@ -28,10 +29,11 @@ class LedgerShelf(Shelf):
         """Post many, each once under its key (key, memo, postings); the keys that were not posted before."""
         entries = {key: balanced(postings) for key, _, postings in transactions}
         made = {row.key: row.id for row in self.rows(
-            "insert into ledger_transaction (key, memo, actor) select key, memo, :actor"
+            "insert into ledger_transaction (key, memo, actor, created_at) select key, memo, :actor, coalesce(:at, now())"
             " from unnest(cast(:keys as text[]), cast(:memos as text[])) with ordinality t(key, memo, ordinal) order by ordinal"
             " on conflict (key) do nothing returning id, key",
-            keys=[key for key, _, _ in transactions], memos=[memo for _, memo, _ in transactions], actor=self.actor)}
+            keys=[key for key, _, _ in transactions], memos=[memo for _, memo, _ in transactions], actor=self.actor,
+            at=self.told())}
         self._enter([(made[key], entry) for key in entries if key in made for entry in entries[key]])
         return [key for key in entries if key in made]
 
