@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -77,15 +78,17 @@ class BankLine:
 
 
 def keyed(lines: Sequence[NewLine]) -> list[NewLine]:
-    """The lines with the key that makes each one: the bank's name for it, else day, amount, words and which of those that are the
-    same in one file it is. Statements that overlap bring a line once; two equal transfers of a day are two."""
-    seen: dict[str, int] = {}
+    """The lines with the key that makes each one: day, amount and the bank's name for it, whatever words stand beside that; else
+    day, amount, words and which of those that are the same in one file it is. Statements that overlap bring a line once; two equal
+    transfers of a day that the bank does not name are two."""
+    seen: Counter[str] = Counter()
     found = []
     for line in lines:
-        facts = f"{line.booked_on}|{line.amount_micro}|{line.currency}|{' '.join(line.text.split()).casefold()}|{line.bank_ref}"
-        seen[facts] = seen.get(facts, 0) + 1
-        digest = hashlib.sha256(f"{facts}|{seen[facts]}".encode()).hexdigest()
-        found.append(replace(line, key=digest))
+        facts = f"{line.booked_on}|{line.amount_micro}|{line.currency}|"
+        facts += f"|{line.bank_ref}" if line.bank_ref else f"{' '.join(line.text.split()).casefold()}|"
+        seen[facts] += 1
+        which = 1 if line.bank_ref else seen[facts]
+        found.append(replace(line, key=hashlib.sha256(f"{facts}|{which}".encode()).hexdigest()))
     return found
 
 

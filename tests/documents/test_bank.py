@@ -202,6 +202,15 @@ def test_statements_that_overlap_bring_a_line_once(lab: Store) -> None:
     assert [(one.new, one.known) for one in brought] == [(3, 0), (0, 3), (1, 2)]
 
 
+def test_a_line_that_the_bank_names_is_known_by_that_name(lab: Store) -> None:
+    """On Friday the bank wrote few words; on Monday the same transfer has the payer's name too, and stands in the file twice."""
+    friday = read_statement(b"id,date,amount,text\nFT26331,2026-11-27,2.00,TRANSFER\n", "THB")
+    monday = read_statement(b"id,date,amount,text\nFT26331,2026-11-27,2.00,TRANSFER SOMCHAI\nFT26331,2026-11-27,2.00,TRANSFER SOMCHAI\n"
+                            b"FT26332,2026-11-27,2.00,TRANSFER\n", "THB")
+    brought = [lab.run(lambda tx, one=one: bring(tx, one.lines, "x.csv", OPERATOR)) for one in (friday, monday)]
+    assert [(one.new, one.known) for one in brought] == [(1, 0), (1, 2)]
+
+
 def test_a_statement_on_the_command_line(lab: Store, corehours: Corehours, tmp_path: Path) -> None:
     payment = asked(lab)
     file = tmp_path / "november.csv"
