@@ -32,7 +32,7 @@ Corehours = Callable[..., subprocess.CompletedProcess[str]]
 AUDIT_KEY = "audit key of the tests: the template's chain and a test's own are one"
 CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
                   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
-WAITING = ("browser", "failpoints", "setup", "payments", "ingest", "documents", "refunds", "outbox")
+WAITING = ("browser", "failpoints", "setup", "payments", "ingest", "nodes", "documents", "refunds", "outbox")
 made_here: list[str] = []
 
 

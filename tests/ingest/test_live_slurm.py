@@ -20,7 +20,8 @@ from engine.usage import UsageBatch
 from ingest.sources.file import read_file
 from ingest.sources.sacct import SacctSource
 from ingest.sources.slurmrestd import SlurmrestdSource
-from tests.rigs.slurm_cluster import Cluster, NotHere, slurm_cluster
+from tests.rigs.debian import NotHere
+from tests.rigs.slurm_cluster import Cluster, slurm_cluster
 
 NAMES = ["pipe|in|name", "two\nlines", "=2+5+cmd|calc", "  spaces  ", "ภาษาไทย-λ", "<b>bold</b>"]
 GROWS = ["elapsed_seconds", "mem_used_mib_seconds"]

@@ -62,6 +62,6 @@ def test_a_generated_pair_fits_and_does_not_show_its_private_half() -> None:
     private = load_ssh_private_key(pair.private.encode(), None)
     again = parse_public_key(new_key_pair("bob").public.line)
     assert pair.private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
-    assert load_ssh_public_key(pair.public.line.encode()) == private.public_key()  # type: ignore[union-attr]
+    assert load_ssh_public_key(pair.public.line.encode()) == private.public_key()
     assert (pair.public.comment, again.same(pair.public)) == ("alice", False)
     assert "PRIVATE" not in repr(pair) + str(pair)

@@ -20,16 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.rigs.debian import NotHere, installed
+
 PACKAGES = {"munged": "munge", "mariadbd": "mariadb-server", "slurmdbd": "slurmdbd", "slurmctld": "slurmctld",
             "slurmd": "slurmd", "slurmrestd": "slurmrestd", "sbatch": "slurm-client"}
 PLUGINS = {"accounting_storage_mysql.so": "slurm-wlm-mysql-plugin", "auth_jwt.so": "slurm-wlm-jwt-plugin"}
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 PEOPLE = {"ch-alice": "physics", "ch-bob": "physics", "ch-carol": "acme"}
 NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-
-
-class NotHere(Exception):
-    """This machine cannot run the rig; the text says why."""
 
 
 @dataclass
@@ -144,28 +142,8 @@ def _prepare_machine() -> None:
     plugins = {path.name for path in Path("/usr/lib").glob("*/slurm-wlm/*.so")}
     missing = [package for program, package in PACKAGES.items() if shutil.which(program, path=PATH) is None]
     missing += [package for plugin, package in PLUGINS.items() if plugin not in plugins]
-    if missing and not _installed(missing):
+    if missing and not installed(missing):
         raise NotHere(f"cannot install {', '.join(missing)}")
-
-
-def _installed(packages: list[str]) -> bool:
-    """Install; the packages' own start scripts are kept from starting daemons on their usual ports."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    try:
-        for words in (install, ["apt-get", "update"], install):
-            done = subprocess.run(words, env=env, capture_output=True, timeout=600, check=False)
-            if words is install and done.returncode == 0:
-                return True
-        return False
-    finally:
-        if ours:
-            policy.unlink()
 
 
 def _free_ports(count: int) -> tuple[int, ...]:
