@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_three_writing_processes_and_a_reader(store: Store, installation_env: di
     seen = set()
     while any(writer.poll() is None for writer in writers):
         seen |= set(totals(store.lake)["jobs"].to_list())
+        time.sleep(0.05)                # the writers want the processor too
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     assert all(jobs % 50 == 0 for jobs in seen)
     assert totals(store.lake)["jobs"].to_list() == [600]
