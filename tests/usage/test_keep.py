@@ -43,8 +43,8 @@ def test_the_golden_run_is_priced_and_told_again_changes_nothing(store: Store) -
 def test_any_order_of_tellings_ends_in_the_same_state(store: Store) -> None:
     """Running, longer running, ended without steps, ended with steps: the last is what stands, and stays."""
     tellings = [running(1, 60), running(1, 600), without_steps(1), run(1)]
-    for round_ in zip(*permutations(tellings), strict=True):         # each of 24 runs is told in an order of its own
-        keep(store, batch(*({**told, "job_id_raw": number, "run_key": f"rig/{number}/{NOON - 7500}"} for number, told in enumerate(round_))))
+    for told in zip(*permutations(tellings), strict=True):          # each of 24 runs in an order of its own
+        keep(store, batch(*({**one, "job_id_raw": number, "run_key": f"rig/{number}/{NOON - 7500}"} for number, one in enumerate(told))))
     rows = stored(store, "state, elapsed_seconds, detail, cost_micro")
     assert len(rows) == 24
     assert {tuple(row.values()) for row in rows} == {("COMPLETED", 7200, 1, 28_200_000)}
