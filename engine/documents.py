@@ -16,7 +16,8 @@ from typing import Any
 from engine import emv
 from engine.errors import DomainError
 from engine.money import Money, round_to_minor, to_minor
-from engine.receipt_lines import DEBIT_OF, Line
+from engine.payments import FROM_WALLET
+from engine.receipt_lines import CREDIT_OF_WALLET, DEBIT_OF, TOPUP_OF, Line
 
 ISSUE = "document.issue"                # the outbox's kind of job that issues one
 MOST_JOBS = 400                         # a longer receipt is broken down by day instead of by job
@@ -210,6 +211,15 @@ def debit_note(number: str, on: date, issuer: Issuer, credited: Facts, why: str)
     line = Line(DEBIT_OF, credited.total_micro, of=credited.number)
     return _plain(DocumentKind.DEBIT_NOTE, number, on, issuer, credited.payer, credited.currency, [line],
                   {**credited.about, "reason": why}, credited.tax)
+
+
+def moved_wallet(facts: Facts, owner: str) -> bool:
+    """True for a document about money that came into the wallet of `owner`, left it again, or paid from it. A debit note is always
+    shown: which of the money it takes back, its credit note says."""
+    if facts.kind is DocumentKind.RECEIPT:
+        return False
+    of_it = any(line.what in (TOPUP_OF, CREDIT_OF_WALLET) and line.of == owner for line in facts.lines)
+    return of_it or facts.kind is DocumentKind.DEBIT_NOTE or facts.about.get("provider") == FROM_WALLET
 
 
 def _plain(kind: DocumentKind, number: str, on: date, issuer: Issuer, payer: str, currency: str, lines: Sequence[Line],

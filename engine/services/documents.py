@@ -23,6 +23,7 @@ from engine.documents import (
     broken_down,
     credit_note,
     debit_note,
+    moved_wallet,
     payment_receipt,
     ways_to_pay,
 )
@@ -97,10 +98,9 @@ def documents_about(tx: Transaction, name: str, by: Person) -> list[Document]:
 
 
 def documents_of_wallet(tx: Transaction, owner: str, by: Person) -> list[Document]:
-    """What was handed out about money that came into a wallet or went back out of it, newest first; receipts are on a page of
-    their own."""
+    """What was handed out about money that came into a wallet, paid a receipt from it or went back out of it, newest first."""
     see_wallet(tx, owner, by)
-    return [document for document in tx.documents.all([owner]) if document.kind is not DocumentKind.RECEIPT]
+    return [document for document in tx.documents.all([owner]) if moved_wallet(document.facts, owner)]
 
 
 def issuer(site: Site) -> Issuer:

@@ -97,6 +97,8 @@ def test_a_payment_has_a_receipt_of_its_own(store: Store) -> None:
     document = store.run(lambda tx: issue_document(tx, DocumentKind.PAYMENT_RECEIPT, payment))
     assert document.number == f"PR-{document.issued_at.year}-000001"
     assert (document.facts.total_micro, document.facts.lines[0].of) == (60_600_000, receipt.number)
+    assert store.read(lambda tx: documents_about(tx, receipt.number, ALICE)) == [document]
+    assert store.read(lambda tx: documents_of_wallet(tx, "alice", ALICE)) == [], "it was cash: her wallet had nothing to do with it"
     assert broken(store) == []
 
 
