@@ -114,6 +114,7 @@ class FakeStripe(Company):
         session = self.new("cs", "checkout.session", mode=asked["mode"], status="open", payment_status="unpaid", payment_intent=None,
                            amount_total=int(price["unit_amount"]), currency=price["currency"], expires_at=ends,
                            client_reference_id=asked["client_reference_id"], metadata=asked["metadata"],
+                           adaptive_pricing=asked.get("adaptive_pricing", {"enabled": "true"}),       # as the dashboard is set
                            success_url=asked["success_url"], intent_metadata=asked["payment_intent_data"]["metadata"])
         session["url"] = f"https://checkout.stripe.com/c/pay/{session['id']}"
         return answer(session)

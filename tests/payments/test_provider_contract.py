@@ -10,14 +10,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from engine.payments import BadEvent, BadSignature, EventKind, Outcome, Payment, PaymentStatus, ProviderEvent, ProviderTrouble
 from engine.refunds import RefundOrder, RefundStatus
 from tests.fakes.company import Fault
-from tests.payments.rigs import RIGS, FakeRig, Rig
+from tests.payments.rigs import RIGS, FakeRig, Rig, StripeRig
 
 BACK = "http://localhost:8501/receipt?id=rcpt_1"
 _numbers = count(1)
@@ -225,6 +225,14 @@ def test_an_event_is_fresh_for_five_minutes_either_way_where_it_has_a_time(rig: 
 
 
 # what breaks
+
+
+def test_stripe_offers_the_payer_no_other_currency(tmp_path: Path) -> None:
+    """Where the account's dashboard localizes prices, a payer abroad would pay, dispute and get back something else than was asked."""
+    with RIGS["stripe"](tmp_path) as rig:
+        begun(rig)
+        [session] = cast(StripeRig, rig).company.of("checkout.session")
+        assert (session["amount_total"], session["currency"], session["adaptive_pricing"]) == (6060, "thb", {"enabled": "false"})
 
 
 def test_a_checkout_asked_for_twice_is_made_once(rig: Rig) -> None:

@@ -121,7 +121,8 @@ def _session(payment: Payment, return_url: str, site: str) -> Any:
     price = {"currency": payment.currency.lower(), "unit_amount": to_minor(payment.money),
              "product_data": {"name": f"{site} {payment.reference}"}}
     marks = {"reference": payment.reference}
-    asked = {"mode": "payment", "line_items": [{"quantity": 1, "price_data": price}], "client_reference_id": payment.reference,
+    asked = {"mode": "payment", "adaptive_pricing": {"enabled": False},      # what is asked for is paid, in its own currency
+             "line_items": [{"quantity": 1, "price_data": price}], "client_reference_id": payment.reference,
              "metadata": marks, "payment_intent_data": {"metadata": marks, "description": payment.reference},
              "success_url": return_url, "cancel_url": return_url}
     end = payment.expires_at + SOONEST_END
