@@ -89,7 +89,7 @@ def withdraw(one: Adjustment) -> None:
 def ask(owner: str, currency: str, limit_micro: int) -> None:
     """Amount, direction, reason."""
     by = me()
-    st.markdown(f"Up to {words.money(limit_micro)} a day and person it moves at once; above, a second admin confirms it. "
+    st.markdown(f"One person may change a wallet by {words.money(limit_micro)} a day at once; above, a second admin confirms it. "
                 "The reason stays on the statement.")
     with st.form("adjust", border=False, enter_to_submit=False):
         wallet = st.text_input("Wallet of", value=owner, max_chars=256, key="adjust_owner", help="A payer, or project:NAME.")
