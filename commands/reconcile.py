@@ -67,9 +67,10 @@ def as_json(run: Run) -> dict[str, object]:
 def _page(run: Run) -> str:
     def text(micro: int | None, currency: str) -> str:
         return "–" if micro is None else amount_text(micro, currency)
-    head = f"{run.provider} on {run.day}: {run.outcome}, {run.movements} movements, {run.applied} applied"
+    head = f"{run.provider} on {run.day}: {run.outcome}, {run.movements} movements, {run.applied} applied" + (
+        f"\n{run.note}" if run.note else "")
     if run.outcome is Outcome.FAILED:
-        return f"{head}\n{run.note}"
+        return head
     sums = [(one.currency, text(one.ours_micro, one.currency), text(one.theirs_micro, one.currency),
              text(one.theirs_micro - one.ours_micro, one.currency)) for one in run.sums]
     lines = [(line.name, line.reference, text(line.ours_micro, line.currency), text(line.theirs_micro, line.currency), line.currency,

@@ -6,6 +6,7 @@ whole, not by the day: a webhook that came after midnight is no difference.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -13,6 +14,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from engine.errors import DomainError
+from engine.money import MINOR_DIGITS
 from engine.payments import EventKind, Movement, ProviderEvent
 
 BEFORE, AFTER = timedelta(days=4), timedelta(days=1)    # how far a webhook may be late (they try for three days), or a clock off
@@ -120,6 +122,18 @@ def check_over(day: date, now: datetime, zone: ZoneInfo) -> None:
     """Refuse a day that is not over where the site is."""
     if day >= now.astimezone(zone).date():
         raise DayNotOver(f"{day} is not over: the last whole day is {now.astimezone(zone).date() - timedelta(days=1)}.")
+
+
+def in_our_currencies(theirs: Sequence[Movement]) -> list[Movement]:
+    """The movements that these books can hold."""
+    return [movement for movement in theirs if movement.currency in MINOR_DIGITS]
+
+
+def left_out(span: DaySpan, theirs: Sequence[Movement]) -> str:
+    """What of the day's movements is not compared, in a sentence; empty when all are."""
+    others = Counter(movement.currency for movement in theirs if span.has(movement.at) and movement.currency not in MINOR_DIGITS)
+    named = ", ".join(f"{number} in {currency}" for currency, number in sorted(others.items()))
+    return f"Not compared, in currencies that these books do not know: {named}." if named else ""
 
 
 def compare(span: DaySpan, ours: Sequence[Entry], theirs: Sequence[tuple[str, Movement]], minor: dict[str, int]) -> Comparison:

@@ -49,9 +49,11 @@ def figures(page: Reconciliation) -> None:
 def detail(run: Run) -> None:
     """One run: its differences, named."""
     with tables.card(f"{plain(run.provider)}, {day(run.day)}", f"{moment(run.ran_at)} by {plain(run.ran_by)}", height="content"):
-        if run.outcome == "failed":
+        if run.note:
             st.text(run.note)
-        elif not run.lines:
+        if run.outcome == "failed":
+            return
+        if not run.lines:
             st.markdown(f":gray[Both sides know the same {count(run.movements, 'movement')}.]")
         else:
             tables.table(

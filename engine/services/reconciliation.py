@@ -11,7 +11,7 @@ from engine.money import minor_micro
 from engine.payments import EventKind, Movement, ProviderEvent, Step
 from engine.policy import allow
 from engine.ports import Transaction
-from engine.reconciliation import Comparison, DaySpan, check_over, compare, event_of
+from engine.reconciliation import Comparison, DaySpan, check_over, compare, event_of, in_our_currencies, left_out
 from engine.services.events import CAME, apply_event
 from engine.users import Action, Person
 
@@ -24,7 +24,7 @@ def missing(tx: Transaction, provider: str, theirs: Sequence[Movement]) -> list[
     live, names = tx.settings.livemode, {name for movement in theirs for name in (movement.money, movement.object)}
     known = _known(tx, provider, theirs)
     awaited = tx.reconciliation.awaited(provider, live, names - known.keys())
-    found = [(movement, _kind(movement, known, awaited)) for movement in theirs]
+    found = [(movement, _kind(movement, known, awaited)) for movement in in_our_currencies(theirs)]
     return [event_of(provider, live, movement, kind) for movement, kind in found if kind is not None]
 
 
@@ -62,8 +62,9 @@ def compare_day(tx: Transaction, provider: str, span: DaySpan, theirs: Sequence[
 
 def keep_day(tx: Transaction, provider: str, day: date, theirs: Sequence[Movement], applied: int, by: str) -> int:
     """Compare and keep the comparison; its number."""
-    found = compare_day(tx, provider, DaySpan.of(day, tx.settings.zone), theirs)
-    number = tx.reconciliation.add(provider, tx.settings.livemode, day, found, applied, "", by)
+    span = DaySpan.of(day, tx.settings.zone)
+    found = compare_day(tx, provider, span, in_our_currencies(theirs))
+    number = tx.reconciliation.add(provider, tx.settings.livemode, day, found, applied, left_out(span, theirs), by)
     tx.audit.record("reconciliation.run", f"reconciliation:{number}", provider=provider, day=day.isoformat(), outcome=str(found.outcome),
                     differences=len(found.lines), applied=applied)
     return number

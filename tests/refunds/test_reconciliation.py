@@ -164,6 +164,14 @@ def test_a_refund_that_failed_before_it_arrived_leaves_no_difference(desk: Desk)
     assert (found.outcome, found.lines) == ("matched", ())
 
 
+def test_what_is_sold_for_other_money_is_named_and_hides_nothing(desk: Desk) -> None:
+    """A shop on the same account takes Swedish kronor, which these books cannot hold."""
+    _, payment = desk.paid()
+    found = run(desk, Books(lines=[charge(payment), Movement("ch_se", "ch_se", "", 9900, "SEK", datetime.now(UTC))]))
+    assert (found.outcome, found.movements, found.applied) == ("matched", 1, 0)
+    assert found.note == "Not compared, in currencies that these books do not know: 1 in SEK."
+
+
 def test_what_left_without_a_word_is_named_not_guessed(desk: Desk) -> None:
     _, payment = desk.paid()
     found = run(desk, Books(lines=[charge(payment), replace(charge(payment, -500), object="re_secret")]))

@@ -23,6 +23,7 @@ from engine.refunds import RefundAnswer, RefundOrder, RefundStatus
 from webhooks.providers import calling, signing
 from webhooks.providers.values import (
     Values,
+    any_currency,
     currency,
     flag,
     group,
@@ -247,4 +248,4 @@ def _lost(dispute: Values) -> Movement | None:
 
 def _moved(about: Values, charge: str, sign: int, *times: str) -> Movement:
     return Movement(money=charge, object=word(about, "id"), reference=mark(group(about, "metadata"), "reference"),
-                    amount_minor=sign * minor(about), currency=currency(about), at=instant(about, *times))
+                    amount_minor=sign * minor(about), currency=any_currency(about), at=instant(about, *times))

@@ -19,7 +19,21 @@ from engine.money import to_minor
 from engine.payments import BadEvent, BadSignature, Checkout, EventKind, Movement, Outcome, Payment, ProviderEvent, ProviderTrouble
 from engine.refunds import RefundAnswer, RefundOrder, RefundStatus
 from webhooks.providers import calling, signing
-from webhooks.providers.values import Values, currency, group, instant, items, link, minor, needed, number_word, read, text, word
+from webhooks.providers.values import (
+    Values,
+    any_currency,
+    currency,
+    group,
+    instant,
+    items,
+    link,
+    minor,
+    needed,
+    number_word,
+    read,
+    text,
+    word,
+)
 
 NAME = "paystack"
 SIGNATURE_HEADER = "x-paystack-signature"
@@ -256,6 +270,6 @@ def _lost(dispute: Values) -> Movement | None:
 
 
 def _moved(about: Values, transaction: Values, sign: int, *times: str) -> Movement:
-    facts: dict[str, Any] = {"amount_minor": sign * minor(about), "currency": currency(about), "at": instant(about, *times)}
+    facts: dict[str, Any] = {"amount_minor": sign * minor(about), "currency": any_currency(about), "at": instant(about, *times)}
     money = number_word(transaction, "id") if transaction else _transaction_of(about)
     return Movement(money=money, object=number_word(about, "id"), reference=_ours(transaction), **facts)

@@ -21,6 +21,7 @@ from webhooks.providers import calling, signing
 from webhooks.providers.values import (
     MOST_MINOR,
     Values,
+    any_currency,
     currency,
     flag,
     group,
@@ -263,4 +264,4 @@ def _movement(line: Values) -> Movement | None:
     money = word(source, "id") if charge and not source.get("payment_intent") else _money(source)
     return Movement(money=money, object=money if charge and sign == IN else word(source, "id"),
                     reference=mark(group(source, "metadata"), "reference"), amount_minor=sign * minor(source),
-                    currency=currency(source), at=datetime.fromtimestamp(whole(line, "created", 0, 10**11), UTC))
+                    currency=any_currency(source), at=datetime.fromtimestamp(whole(line, "created", 0, 10**11), UTC))

@@ -18,6 +18,7 @@ Values = Mapping[str, object]
 MOST_MINOR = 10**12                             # far above any receipt, far below 64 bits in micro-units
 MOST_TEXT = 200
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+_LETTERS = re.compile(r"[A-Za-z]{3}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 _LINK = re.compile(r"https?://[!-~]{1,2000}", re.ASCII)
 
@@ -115,6 +116,14 @@ def currency(values: Values, name: str = "currency") -> str:
     value = values.get(name)
     if not isinstance(value, str) or value.upper() not in MINOR_DIGITS:
         raise BadEvent(f"{name} must be one of {', '.join(sorted(MINOR_DIGITS))}.")
+    return value.upper()
+
+
+def any_currency(values: Values, name: str = "currency") -> str:
+    """The three letters of any currency: what somebody else sells for through the same account may be none of ours."""
+    value = values.get(name)
+    if not isinstance(value, str) or not _LETTERS.fullmatch(value):
+        raise BadEvent(f"{name} must be three letters.")
     return value.upper()
 
 
