@@ -373,6 +373,11 @@ class Model:
         bill = min(amount - wallet - unapplied, left.bill)
         return Taken(bill, wallet, unapplied, amount - wallet - unapplied - bill)
 
+    def repeat_refund(self, known: Back, amount: int) -> None:
+        """The form that made it once more."""
+        if amount != known.amount or known.pay.status == "reverted":
+            raise Refused
+
     def request_refund(self, pay: Pay, amount: int | None) -> Back:
         """Finance gives money back, as far as it is there."""
         left = pay.left()
