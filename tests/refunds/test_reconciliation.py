@@ -13,9 +13,10 @@ import pytest
 from data.postgres.shelves.reconciliation import Run
 from data.postgres.store import PostgresTransaction
 from engine.errors import NotAllowed
-from engine.payments import EventKind, Movement, Outcome, Payment, ProviderEvent, ProviderTrouble
+from engine.payments import Checkout, EventKind, Movement, Outcome, Payment, ProviderEvent, ProviderTrouble
 from engine.policy import OPERATOR
 from engine.reconciliation import DayNotOver, DaySpan, Entry, compare
+from engine.services.payments import expire_payment, keep_checkout
 from engine.services.reconciliation import may_reconcile
 from engine.users import Person, Role
 from tests.conftest import Corehours
@@ -216,6 +217,17 @@ def test_money_that_is_long_on_its_way_is_asked_after(desk: Desk, monkeypatch: p
     reconciler.reconcile_due(desk.store, {"dummy": theirs})  # type: ignore[dict-item]
     assert [str(desk.now(payment).status) for payment in payments] == ["failed", "succeeded", "processing"]
     assert desk.books.payment_of(receipts[0]).reference != payments[0].reference
+
+
+def test_a_checkout_whose_time_has_run_out_is_asked_after(desk: Desk) -> None:
+    """The payer paid in time and the webhook was lost: the receipt is paid within a quarter of an hour, not after the day's
+    comparison. Whoever never went to the provider is not asked after."""
+    receipts = [desk.books.receipt_of(payer) for payer in ("alice", "bob")]
+    payments = [desk.books.payment_of(receipt) for receipt in receipts]
+    desk.store.run(lambda tx: keep_checkout(tx, payments[0], Checkout("https://pay.example/1", "cs_1")))
+    desk.store.run(lambda tx: [expire_payment(tx, desk.now(payment)) for payment in payments])
+    late_payments.ask_what_became(desk.store, Books(ends={one.reference: EventKind.SUCCEEDED for one in payments}))  # type: ignore[arg-type]
+    assert [desk.books.status(receipt) for receipt in receipts] == ["paid", "pending"]
 
 
 def test_a_day_that_differs_is_looked_at_again(desk: Desk) -> None:

@@ -39,10 +39,13 @@ class PaymentShelf(Shelf):
         return _payments(self.rows("select * from payment where wallet = :wallet and purpose = 'topup'"
                                    " and status in ('pending', 'processing') order by created_at desc, id desc", wallet=wallet))
 
-    def on_their_way(self, provider: str, before: datetime, most: int = 100) -> list[Payment]:
-        """Payments begun before then whose money is on its way; where there are many, any of them, so that each has its turn."""
-        return _payments(self.rows("select * from payment where provider = :provider and status = 'processing' and created_at < :before"
-                                   " order by random() limit :most", provider=provider, before=before, most=most))
+    def to_ask_after(self, provider: str, begun_before: datetime, expired_since: datetime, most: int = 100) -> list[Payment]:
+        """Payments begun before then whose money is on its way, and those whose time has run out since then though their payer was
+        led to the provider; where there are many, any of them, so that each has its turn."""
+        return _payments(self.rows(
+            "select * from payment where provider = :provider and ((status = 'processing' and created_at < :begun)"
+            " or (status = 'expired' and checkout_url is not null and expires_at >= :expired)) order by random() limit :most",
+            provider=provider, begun=begun_before, expired=expired_since, most=most))
 
     def unapplied(self) -> list[Payment]:
         """Money that fits nobody, the oldest first."""
