@@ -11,10 +11,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from data.failpoints import hit
-from engine.payments import NoProvider, Payment, ProviderTrouble
+from engine.payments import NoProvider, Outcome, Payment, ProviderTrouble
 from engine.services.payments import keep_checkout, open_payment, still_wanted
 from webhooks.html import no_store
 from webhooks.sidecar import Sidecar, sidecar_of
+
+_AGAIN = "Nothing was charged: try again in a minute, or go back and pay another way."
+WHAT_NOW = {Outcome.NOT_DONE: _AGAIN, Outcome.UNKNOWN: _AGAIN,
+            Outcome.REFUSED: "Nothing was charged: go back and pay another way, or begin anew when the time of this attempt is over."}
 
 
 async def pay(request: Request) -> Response:
@@ -41,10 +45,10 @@ def _checkout(sidecar: Sidecar, payment: Payment, back: str) -> Payment:
         raise NoProvider(f"{payment.provider!r} is not loaded in this sidecar.")
     try:
         checkout = provider.checkout(payment, back)
-    except ProviderTrouble:
+    except ProviderTrouble as trouble:
         kept = sidecar.store.read(lambda tx: open_payment(tx, payment.reference))
         if kept.checkout_url is None:
-            raise
+            raise ProviderTrouble(f"{trouble.detail} {WHAT_NOW[trouble.outcome]}", trouble.outcome) from trouble
         return kept                                 # somebody pressed at the same time and was first
     hit("checkout.made")
     kept = sidecar.store.run(lambda tx: keep_checkout(tx, payment, checkout), actor="worker")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from data.postgres.store import Store
 from engine.errors import IllegalMove, NotAllowed, NotFound
-from engine.payments import NoProvider
+from engine.payments import Checkout, NoProvider, Outcome, ProviderTrouble
 from engine.policy import OPERATOR
 from engine.services.payments import StartedPayment, start_payment
 from engine.services.receipts import mark_paid
 from engine.users import Person, Role
-from tests.payments.conftest import Books
+from tests.payments.conftest import Books, SidecarThread
+from webhooks.providers.dummy import DummyProvider
 
 ALICE = Person(1, "alice", Role.RESEARCHER, "alice")
 BOB = Person(2, "bob", Role.RESEARCHER, "bob")
@@ -51,6 +53,16 @@ def test_without_a_provider_there_is_no_payment(store: Store, books: Books) -> N
     without = Store(store.engine, store.settings.model_copy(update={"payment_provider": ""}))
     with pytest.raises(NoProvider, match="bank transfer"):
         start(without, receipt.id, ALICE)
+
+
+@pytest.mark.parametrize(("outcome", "what_now"), [(Outcome.UNKNOWN, "try again in a minute"), (Outcome.REFUSED, "or begin anew")])
+def test_a_payer_whom_the_provider_does_not_take_hears_what_to_do(
+        sidecar: SidecarThread, books: Books, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, what_now: str) -> None:
+    def away(*_: object) -> Checkout:
+        raise ProviderTrouble("dummy did not answer in time.", outcome)
+    monkeypatch.setattr(DummyProvider, "checkout", away)
+    answer = requests.get(f"{sidecar.url}/pay/{books.payment_of(books.receipt_of('alice')).reference}", timeout=10)
+    assert answer.status_code == 502 and "Nothing was charged" in answer.text and what_now in answer.text
 
 
 def test_the_database_itself_guards_payments(store: Store, books: Books) -> None:
