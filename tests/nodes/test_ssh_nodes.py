@@ -21,10 +21,11 @@ import pytest
 
 from data.ssh_keys import new_key_pair
 from engine.gpu_readings import BadReading
-from engine.nodes import BadTenantName
+from engine.nodes import BadTenantName, NodeAddress
 from engine.payments import Outcome
 from engine.provisioning import PROVISION, BadTenancy, NodeTrouble, Step, Tenancy, Trouble
 from engine.ssh_keys import BadPublicKey, KeyKind, PublicKey, parse_public_key
+from tests.nodes.hanging import HANGS_SECONDS, hanging_node
 from tests.nodes.keys import BAD, GOOD
 from tests.nodes.rigs import TOOL, SshRig, allocation
 from tests.nodes.test_names_and_readings import NAMES
@@ -230,6 +231,22 @@ def test_what_answers_and_is_no_node_of_ours(rig: SshRig, says: bytes) -> None:
         with pytest.raises(NodeTrouble) as trouble:
             rig.provisioner.probe(replace(rig.node, port=server.getsockname()[1]))
     assert trouble.value.trouble in (Trouble.SILENT, Trouble.NOT_PREPARED) and not trouble.value.may_have_acted
+
+
+@pytest.mark.parametrize(("at", "trouble", "outcome"), [
+    ("banner", Trouble.SILENT, Outcome.NOT_DONE), ("login", Trouble.SILENT, Outcome.NOT_DONE),
+    ("channel", Trouble.DROPPED, Outcome.NOT_DONE), ("command", Trouble.TIMED_OUT, Outcome.UNKNOWN)])
+def test_no_wait_is_without_end(at: str, trouble: Trouble, outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something that speaks SSH up to a point, and then says nothing more or nothing that leads on."""
+    monkeypatch.setattr("webhooks.provisioners.ssh_line.MARGIN_SECONDS", 0.2)
+    brief = Patience(banner_seconds=0.3, keys_seconds=5 if at != "banner" else 0.3, login_seconds=0.3, channel_seconds=0.3, step_seconds=0)
+    key, management = new_key_pair(), new_key_pair()
+    before = time.monotonic()
+    with hanging_node(at, key) as port, pytest.raises(NodeTrouble) as said:
+        SshProvisioner(management.private, patience=brief).provision(
+            NodeAddress("gpu1", "127.0.0.1", port, key.public), Tenancy(allocation(), "alice", key.public))
+    assert (said.value.trouble, said.value.outcome, "login" in said.value.detail) == (trouble, outcome, at == "login")
+    assert time.monotonic() - before < HANGS_SECONDS, "it did not wait for the end of it"
 
 
 def test_a_full_disk_ends_clean(rig: SshRig) -> None:

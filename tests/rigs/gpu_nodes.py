@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -295,8 +296,9 @@ def _parts(file: Path) -> list[str]:
 
 
 def _remove_users(rig: GpuNodes) -> None:
-    """Whoever was made under one of our names."""
-    for number in range(1, rig.users + 1):
-        name = f"ch-{rig.folder.name[-6:]}-{number}"
-        subprocess.run(["pkill", "-KILL", "-u", name], capture_output=True, check=False)
+    """Whoever was made under one of our names, and what they run."""
+    ours = [entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(f"ch-{rig.folder.name[-6:]}-")]
+    if ours:
+        subprocess.run(["pkill", "-KILL", "-u", ",".join(ours)], capture_output=True, check=False)
+    for name in ours:
         subprocess.run(["userdel", "-rf", name], capture_output=True, check=False)

@@ -24,7 +24,7 @@ read_values() {
 }
 
 hold() { # until this shell ends, no other step runs on this node
-  [ -d "$state/marks" ] || mkdir -p -m 700 "$state" "$state/marks" "$state/users" "$state/over"
+  [ -d "$state/marks" ] || mkdir -p -m 700 "$state" "$state/users" "$state/over" "$state/marks"
   exec 9>"$state/lock"
   flock -w 10 9 || stop 87 'Another step has held the node for 10 seconds.'
 }
