@@ -79,7 +79,7 @@ class SshRig:
         return self.nodes.log_in(self.at, guest.tenancy.user, guest.key).stdout == f"{guest.tenancy.user}\n"
 
     def works(self, guest: Guest) -> None:
-        self.nodes.log_in(self.at, guest.tenancy.user, guest.key, "setsid sleep 600 </dev/null >/dev/null 2>&1 &")
+        self.nodes.log_in(self.at, guest.tenancy.user, guest.key, "setsid sleep 60 </dev/null >/dev/null 2>&1 &")
 
     def load(self, percent: int) -> None:
         self.at.load(percent)

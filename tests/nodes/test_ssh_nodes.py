@@ -5,6 +5,7 @@ On every node the record of what ran is compared with what the product may run a
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import pwd
 import socket
@@ -75,10 +76,10 @@ def test_a_tenant_works_on_a_node_and_is_off_it_with_all_that_runs(nodes: GpuNod
     assert {place.owner() for place in (home, kept.parent, kept)} == {user}
     assert kept.read_text() == f"{guest.key.public.line} corehours:{guest.tenancy.allocation}\n", "the comment is ours"
     assert shadow(user) == ("*", ""), "open by key, closed by password"
-    work = "trap '' TERM HUP; setsid sleep 600 >/dev/null 2>&1 & nvidia-smi --query-gpu=name --format=csv,noheader,nounits"
+    work = "trap '' TERM HUP; setsid sleep 60 >/dev/null 2>&1 & nvidia-smi --query-gpu=name --format=csv,noheader,nounits"
     said = nodes.log_in(rig.at, user, guest.key, work)
     assert said.stdout.count("A100") == 4
-    with subprocess.Popen(["sleep", "600"], user=pwd.getpwnam(user).pw_uid) as still_running:
+    with subprocess.Popen(["sleep", "20"], user=pwd.getpwnam(user).pw_uid) as still_running:
         rig.provisioner.release(rig.node, guest.tenancy)
         assert still_running.wait(10) == -9
     assert shadow(user)[1] == "1" and not kept.exists()
@@ -307,6 +308,17 @@ def _fill(place: Path) -> None:
                 file.write(b"x" * 1024)
     except OSError:
         return
+
+
+def test_a_step_waits_for_another_on_the_same_node(rig: SshRig) -> None:
+    guest, hasty = rig.guest(), SshProvisioner(rig.nodes.management.private, patience=Patience(step_seconds=1))
+    rig.provisioner.inspect(rig.node)
+    with (rig.at.state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(NodeTrouble) as trouble:
+            hasty.provision(rig.node, guest.tenancy)
+    assert (trouble.value.trouble, trouble.value.step) == (Trouble.TIMED_OUT, Step.MARK)
+    assert not (rig.at.state / "marks" / guest.tenancy.user).exists()
 
 
 def test_five_at_once_on_five_nodes(nodes: GpuNodes) -> None:

@@ -266,7 +266,7 @@ def _start(rig: GpuNodes, name: str, pam: bool) -> GpuNode:
 
 
 def _sshd(folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([SSHD, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")],
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", SSHD, "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "log")],
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
