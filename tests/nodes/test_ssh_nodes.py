@@ -104,42 +104,45 @@ TRAPS = {
     "a link to a folder of root's": "rm -rf .ssh; ln -s {target} .ssh",
     "a link to a file of root's": "rm .ssh/authorized_keys; ln -s {target}/authorized_keys .ssh/authorized_keys",
     "a folder that cannot be entered":
-        "rm .ssh/authorized_keys; mkdir -p .ssh/authorized_keys/x; chmod 000 .ssh/authorized_keys; chmod 500 .; chmod 000 .ssh",
-    "a pipe": "rm .ssh/authorized_keys; mkfifo .ssh/authorized_keys .ssh/.corehours-new",
-    "a second key file": "cp .ssh/authorized_keys .ssh/authorized_keys2; rm .ssh/authorized_keys",
-    "a home that anybody may write to": "chmod 777 . .ssh",
+        "rm .ssh/authorized_keys; mkdir -p .ssh/authorized_keys/x; chmod 000 .ssh/authorized_keys; chmod 500 .; chmod 0 .ssh",
+    "a pipe, and a second key file": "cp .ssh/authorized_keys .ssh/authorized_keys2; rm .ssh/authorized_keys; mkfifo .ssh/authorized_keys",
+    "a pipe where ours is written, and a home that is everybody's": "mkfifo .ssh/.corehours-new; chmod 777 . .ssh",
 }
 
 
 def test_traps_in_a_home_lead_root_nowhere(rig: SshRig) -> None:
-    """One tenant, an allocation after the other: what was left in the home by one is there when the next begins."""
+    """Each is there when the key is written anew, when the node is looked at, and when the key is removed."""
     target = rig.at.folder / "roots"
     target.mkdir(exist_ok=True)
     (target / "authorized_keys").write_text("root's own\n")
     guest = rig.guest()
-    for trap, words in TRAPS.items():
-        rig.provisioner.provision(rig.node, guest.tenancy)
-        said = rig.nodes.log_in(rig.at, guest.tenancy.user, guest.key, f"set -e; {words.format(target=target)}")
-        assert said.returncode == 0, f"{trap}: {said.stderr}"
-        rig.provisioner.release(rig.node, guest.tenancy)
-        assert on(rig, guest).at_rest, trap
-        assert ((target / "authorized_keys").read_text(), target.owner()) == ("root's own\n", "root"), trap
-        guest = guest.again()
     rig.provisioner.provision(rig.node, guest.tenancy)
+    for trap, words in TRAPS.items():
+        for step in (Step.KEY, Step.UNKEY):
+            said = rig.nodes.log_in(rig.at, guest.tenancy.user, guest.key, f"set -e; {words.format(target=target)}")
+            assert said.returncode == 0, f"{trap}, before {step}: {said.stderr}"
+            assert step is Step.UNKEY or on(rig, guest).allocation == guest.tenancy.allocation, trap
+            rig.provisioner.provision(rig.node, guest.tenancy, (step,))
+        assert not on(rig, guest).keys, trap
+        assert ((target / "authorized_keys").read_text(), target.owner()) == ("root's own\n", "root"), trap
+        rig.provisioner.provision(rig.node, guest.tenancy, (Step.KEY,))
     assert rig.lets_in(guest)
     rig.provisioner.release(rig.node, guest.tenancy)
     assert gone(rig, guest)
 
 
-def test_keys_that_a_tenant_added_are_seen_and_go_with_theirs(rig: SshRig) -> None:
+def test_keys_that_a_tenant_added_are_seen_and_go_when_theirs_is_written_or_removed(rig: SshRig) -> None:
     guest, friend = rig.guest(), new_key_pair()
     rig.provisioner.provision(rig.node, guest.tenancy)
-    more = (f"cd .ssh; echo '{friend.public.line} user\tkey' >>authorized_keys; "
+    more = (f"cd .ssh; echo '{friend.public.line} user\tkey' >>authorized_keys; cp authorized_keys authorized_keys2; "
             "printf 'user\\troot\\talc_1\\t1\\t0\\nend\\n\\377' >>authorized_keys")
     rig.nodes.log_in(rig.at, guest.tenancy.user, guest.key, more)
     found = on(rig, guest)
-    assert len(found.keys) == 5 and found.fits(guest.tenancy) and found.processes == 0
+    assert len(found.keys) == 7 and found.fits(guest.tenancy) and found.processes == 0
     assert "root" not in {holding.user for holding in rig.provisioner.inspect(rig.node)}, "nothing is made up"
+    rig.provisioner.provision(rig.node, guest.tenancy, (Step.KEY,))
+    assert len(on(rig, guest).keys) == 1
+    rig.nodes.log_in(rig.at, guest.tenancy.user, guest.key, more)
     assert rig.nodes.log_in(rig.at, guest.tenancy.user, friend).returncode == 0
     rig.provisioner.release(rig.node, guest.tenancy)
     assert rig.nodes.log_in(rig.at, guest.tenancy.user, friend).returncode == 255
