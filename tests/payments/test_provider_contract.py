@@ -196,6 +196,24 @@ def test_what_somebody_else_sells_through_the_same_account_is_read_too(rig: Rig)
         assert {one.currency for one in rig.provider.movements(begin, until)} == {"SEK"}, "not ours, and no reason to read no other"
 
 
+@pytest.mark.parametrize("name", ["omise", "paystack"])
+def test_a_list_that_grows_while_it_is_read_tells_each_movement_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are counted from the newest: whoever pays between two of them pushes the last of one onto the next."""
+    monkeypatch.setattr(f"webhooks.providers.{name}.PAGE", 2)
+    with RIGS[name](tmp_path) as rig:
+        begin, api = datetime.now(UTC) - timedelta(seconds=1), rig.provider.api  # type: ignore[attr-defined]
+        payments, get, pages = [paid(rig)[0] for _ in range(4)], api.get, count()
+
+        def growing(path: str, **query: str | int) -> dict[str, object]:
+            answer: dict[str, object] = get(path, **query)
+            if path in ("/charges", "/transaction") and next(pages) == 0:
+                paid(rig)
+            return answer
+        monkeypatch.setattr(api, "get", growing)
+        told = [one.reference for one in rig.provider.movements(begin, datetime.now(UTC) + timedelta(seconds=2))]
+        assert len(set(told)) == len(told) and {payment.reference for payment in payments} <= set(told)
+
+
 # what it refuses
 
 

@@ -25,6 +25,7 @@ from webhooks.providers.values import (
     Values,
     any_currency,
     currency,
+    each_once,
     flag,
     group,
     id_of,
@@ -150,7 +151,10 @@ class OmiseProvider:
         return next((charge for charge in listed if group(charge, "metadata").get("reference") == payment.reference), {})
 
     def _list(self, path: str, since: datetime | None = None, until: datetime | None = None) -> Iterator[Values]:
-        """Every page of a list, newest first."""
+        """Every page of a list, newest first, each object once."""
+        return each_once(self._pages(path, since, until))
+
+    def _pages(self, path: str, since: datetime | None, until: datetime | None) -> Iterator[Values]:
         span = {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in (("from", since), ("to", until and until + timedelta(seconds=1))) if at}
         offset, more = 0, True
         while more:

@@ -23,6 +23,7 @@ from webhooks.providers.values import (
     Values,
     any_currency,
     currency,
+    each_once,
     group,
     instant,
     items,
@@ -128,7 +129,10 @@ class PaystackProvider:
         return (refund for refund in self._pages("/refund", transaction=transaction) if _transaction_of(refund) == transaction)
 
     def _pages(self, path: str, since: datetime | None = None, until: datetime | None = None, **query: str) -> Iterator[Values]:
-        """Every page of a list."""
+        """Every page of a list, each object once."""
+        return each_once(self._told(path, since, until, **query))
+
+    def _told(self, path: str, since: datetime | None, until: datetime | None, **query: str) -> Iterator[Values]:
         span = {"from": f"{since:%Y-%m-%dT%H:%M:%S.000Z}", "to": f"{until:%Y-%m-%dT%H:%M:%S.999Z}"} if since and until else {}
         page, more = 1, True
         while more:

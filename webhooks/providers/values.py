@@ -7,7 +7,7 @@ freed of what no database keeps. Knows no provider.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import cast
 
@@ -52,6 +52,15 @@ def items(values: Values, name: str) -> list[Values]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise BadEvent(f"{name} must be a list of objects.")
     return cast(list[Values], value)
+
+
+def each_once(found: Iterable[Values]) -> Iterator[Values]:
+    """The objects without those that came before: a list that grows while it is read page by page tells some twice."""
+    seen: set[str] = set()
+    for one in found:
+        if (name := number_word(one, "id")) not in seen:
+            seen.add(name)
+            yield one
 
 
 def word(values: Values, name: str) -> str:
