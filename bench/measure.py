@@ -30,7 +30,7 @@ class Measured:
         self.figures = {"seconds": self.seconds, "cpu_seconds": cpu, "peak_mib": peak_mib()}
 
     def _cpu_seconds(self) -> float:
-        return time.process_time() + (_server_cpu_seconds(self.server) if self.server else 0.0)
+        return time.process_time() + (tree_cpu_seconds(self.server) if self.server else 0.0)
 
 
 def peak_mib() -> float:
@@ -42,8 +42,8 @@ def peak_mib() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _server_cpu_seconds(postmaster: int) -> float:
-    """CPU seconds of a postmaster, of its children, and of its children that are gone. Linux only, else 0."""
+def tree_cpu_seconds(postmaster: int) -> float:
+    """CPU seconds of a process (a postmaster), of its children, and of its children that are gone. Linux only, else 0."""
     ticks = 0
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:

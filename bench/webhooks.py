@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
@@ -26,6 +27,7 @@ import psycopg
 import sqlalchemy as sa
 
 from bench.children import child
+from bench.measure import tree_cpu_seconds
 from bench.sites import Served, served
 from data.postgres.schema import migrate
 from data.postgres.server import binaries
@@ -36,6 +38,16 @@ CLIENTS, REPEATS, WALLETS = 8, 10, 500
 SECRET = "whsec_of_the_benchmark"
 PGBENCH_SECONDS, PGBENCH_SCALE = 5, 10
 Told = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A server's port and process id."""
+
+    port: int
+    process: int
+
+
 _PAYMENTS = """
 insert into payment (id, reference, provider, livemode, amount_micro, currency, status, created_by, expires_at, purpose, wallet)
 select 'pay_' || n, 'TXN_' || lpad(n::text, 16, '0'), 'dummy', false, (n % 900 + 100) * 10000::bigint, 'THB', 'pending', 'bench',
@@ -69,15 +81,15 @@ def _run(its: Served, events: Path, size: int, number: int) -> dict[str, Told]:
     """Everything once."""
     told = {}
     with _database(its, f"bare_{number}") as url:
-        with _serving(["-m", "bench.limit_webhooks"], [url, SECRET, str(CLIENTS)], {}, its.home / "bare", "/nothing") as port:
-            told["bare"] = _delivered(port, events, size)
+        with _serving(["-m", "bench.limit_webhooks"], [url, SECRET, str(CLIENTS)], {}, its.home / "bare", "/nothing") as door:
+            told["bare"] = _delivered(its, door, events, size)
         _count(url, "select count(*) from inbox", size)
     with _database(its, f"taken_{number}") as url:
         _filled(url, size)
         environment = _environment(url, its.home / f"taken{number}")
-        with _serving(["-m", "webhooks", "--port"], [], environment, its.home / "product", "/healthz") as port:
+        with _serving(["-m", "webhooks", "--port"], [], environment, its.home / "product", "/healthz") as door:
             begun = time.perf_counter()
-            told["taken"] = _delivered(port, events, size)
+            told["taken"] = _delivered(its, door, events, size)
             _wait(url)
             told["through"] = {"seconds": time.perf_counter() - begun}
         _in_the_books(url, size)
@@ -121,7 +133,7 @@ def _filled(url: str, size: int) -> None:
 
 
 @contextmanager
-def _serving(program: Sequence[str], words: Sequence[str], environment: dict[str, str], log: Path, path: str) -> Iterator[int]:
+def _serving(program: Sequence[str], words: Sequence[str], environment: dict[str, str], log: Path, path: str) -> Iterator[Door]:
     """A server on a free port, from its first answer on until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -134,7 +146,7 @@ def _serving(program: Sequence[str], words: Sequence[str], environment: dict[str
             if process.poll() is not None:
                 raise AssertionError(f"{' '.join(program)} ended: {log.read_text()[-2000:]}")
             time.sleep(0.05)
-        yield port
+        yield Door(port, process.pid)
     finally:
         process.terminate()
         process.wait(20)
@@ -148,14 +160,20 @@ def _answers(port: int, path: str) -> bool:
     return True
 
 
-def _delivered(port: int, events: Path, size: int) -> Told:
-    """What the clients measured; every event was stored once, every repetition seen as one."""
-    told = child("bench.webhook_client", str(port), "/webhooks/dummy", events, SECRET, str(CLIENTS), str(REPEATS))
+def _delivered(its: Served, door: Door, events: Path, size: int) -> Told:
+    """What the clients measured; every event was stored once, every repetition seen as one. CPU of the door and of Postgres."""
+    cpu = _cpu_seconds(its, door)
+    told = child("bench.webhook_client", str(door.port), "/webhooks/dummy", events, SECRET, str(CLIENTS), str(REPEATS))
+    told["cpu_seconds"] = _cpu_seconds(its, door) - cpu
     repeated = -(-size // REPEATS)
     answers = told.pop("answers")               # type: ignore[assignment]
     if answers != {'200 {"status":"stored"}': size, '200 {"status":"duplicate"}': repeated}:
         raise AssertionError(f"not every delivery was taken: {answers}")
     return told
+
+
+def _cpu_seconds(its: Served, door: Door) -> float:
+    return tree_cpu_seconds(door.process) + tree_cpu_seconds(int(its.postmaster))
 
 
 def _wait(url: str) -> None:

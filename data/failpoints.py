@@ -19,6 +19,7 @@ PLACES = ("usage.begin", "usage.keep", "receipt.create", "receipt.void", "paymen
 STEPS = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
          "inbox.applying", "inbox.applied", "inbox.processed", "outbox.handled")
 NAMES = (*STEPS, *(f"{place}.{when}" for place in PLACES for when in ("committing", "committed")))
+_KNOWN = frozenset(NAMES)
 
 
 class Failpoint(Exception):
@@ -31,7 +32,7 @@ def hit(place: str, when: str = "") -> None:
     if not place:
         return
     name = f"{place}.{when}" if when else place
-    assert name in NAMES, name
+    assert name in _KNOWN, name
     wanted, _, how = os.environ.get("COREHOURS_FAILPOINT", "").partition(":")
     if wanted != name or os.environ.get("COREHOURS_ENV", "development") != "development":
         return

@@ -17,6 +17,8 @@ from webhooks.app import make_app
 from webhooks.log import say
 from webhooks.providers import load_providers
 
+SWITCH_SECONDS = 0.0005         # the door waits so long, at most, for a worker's thread to let go of the interpreter
+
 
 def main() -> int:
     """Serve; SIGTERM lets running requests end, then the inbox's due events."""
@@ -31,6 +33,7 @@ def main() -> int:
         return _refused("; ".join(str(error["msg"]).removeprefix("Value error, ") for error in wrong.errors()))
     except ValueError as wrong:
         return _refused(str(wrong))
+    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stopped)         # uvicorn passes the signal on to us once it has ended its work
     with running(settings) as url:
         engine = connect(url)

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.applications import Starlette
@@ -16,11 +17,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from data.postgres.health import figures, reasons
+from data.postgres.inbox_line import InboxLine
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from webhooks import checkout, html, inbox
-from webhooks.log import say
+from webhooks.intake import Intake
+from webhooks.log import say_soon
 from webhooks.metrics import Metrics
 from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
@@ -45,8 +48,9 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     providers = load_providers(settings)
     metrics = Metrics(providers, lambda: figures(store))
     metrics.expect_jobs(HANDLERS)
-    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics),
-                      OutboxWorker(store, providers, metrics), own_url)
+    intake = Intake(InboxLine(store.engine))
+    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
+                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded), intake, own_url)
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
@@ -87,7 +91,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
     finally:
         timer.shutdown(wait=False)
-        await sidecar.in_thread(sidecar.worker.stop, seconds=10)        # first: what it applies may queue jobs
+        await sidecar.intake.close()
+        await sidecar.in_thread(sidecar.worker.stop, seconds=10)        # before the outbox: what it applies may queue jobs
         await sidecar.in_thread(sidecar.outbox.stop, seconds=10)
 
 
@@ -129,13 +134,14 @@ class Watch:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
+        self.process, self.numbers = secrets.token_hex(6), count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; remember the status that is sent."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begun, request_id, status = time.perf_counter(), secrets.token_hex(8), 500
+        begun, request_id, status = time.perf_counter(), f"{self.process}-{next(self.numbers):x}", 500
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -155,8 +161,8 @@ class Watch:
         self.metrics.requests.labels(route, method, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         if scope["path"] not in QUIET:
-            say("request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
-                request_id=request_id)
+            say_soon("request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
+                     request_id=request_id)
 
 
 def _template(scope: Scope) -> str:

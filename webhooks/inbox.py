@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse
 
 from data.failpoints import hit
 from data.postgres.shelves.inbox import NewEvent
-from data.postgres.store import Store
 from engine.errors import DomainError
 from engine.payments import BadEvent, ProviderEvent, Unwelcome, WrongMode
 from engine.ports import PaymentProvider
@@ -72,7 +71,7 @@ async def _take(request: Request, sidecar: Sidecar, provider: PaymentProvider) -
     if event.livemode != sidecar.settings.livemode:
         raise WrongMode()
     hit("inbox.storing")
-    stored = await sidecar.in_thread(lambda: store_event(sidecar.store, event, body), STORE_SECONDS)
+    stored = await sidecar.answered(sidecar.intake.keep(new_event(event, body)), STORE_SECONDS)
     hit("inbox.stored")
     sidecar.worker.wake()
     return "stored" if stored else "duplicate"
@@ -106,8 +105,3 @@ def _too_large() -> TooLarge:
 def new_event(event: ProviderEvent, body: bytes) -> NewEvent:
     """The event as it is kept."""
     return NewEvent(event.provider, event.livemode, event.key, str(event.kind), body)
-
-
-def store_event(store: Store, event: ProviderEvent, body: bytes) -> bool:
-    """Keep the event and commit; False when it was kept before."""
-    return store.run(lambda tx: tx.inbox.store(new_event(event, body)))[0]

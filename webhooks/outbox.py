@@ -7,7 +7,7 @@ Calls to the outside lie in handlers, between transactions. A new kind of job = 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from data.failpoints import hit
 from data.postgres.shelves.outbox import CHANNEL
@@ -19,7 +19,7 @@ from webhooks import document_jobs, reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
-from webhooks.queue_worker import QueueWorker, trace_of, words_of
+from webhooks.queue_worker import QueueWorker, nobody, trace_of, words_of
 
 THREADS = 2                     # a slow provider does not hold up the mail
 POLL_SECONDS = 2.0              # for what no notice told: pauses that ended, leases that ran out
@@ -37,8 +37,8 @@ class OutboxWorker(QueueWorker[Job]):
     """See the module."""
 
     def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics,
-                 handlers: Mapping[str, Handler] | None = None) -> None:
-        super().__init__("outbox", store, CHANNEL, THREADS, POLL_SECONDS)
+                 handlers: Mapping[str, Handler] | None = None, crowded: Callable[[], bool] = nobody) -> None:
+        super().__init__("outbox", store, CHANNEL, THREADS, POLL_SECONDS, crowded)
         self._metrics, self._context = metrics, Context(store, providers)
         self._handlers = HANDLERS if handlers is None else handlers
 

@@ -21,14 +21,25 @@ from webhooks.log import say
 T = TypeVar("T")
 OUTAGE_SECONDS = 2.0            # before the database is asked again
 DRAIN_SECONDS = 5.0             # for what is due, once it is told to stop
+GIVE_WAY_SECONDS = 1.0          # before each piece of work, at most
+LOOK_SECONDS = 0.02             # whether it may go on
+HEARD_SECONDS = 0.02            # what is announced so soon after is heard with it
+
+
+def nobody() -> bool:
+    """Nobody is to be let pass."""
+    return False
 
 
 class QueueWorker(ABC, Generic[T]):
     """A few threads that empty the queue `name`, and one that hears on `channel` when there is something in it; without being
-    told they look every `poll_seconds`, for pauses that ended and leases that ran out."""
+    told they look every `poll_seconds`, for pauses that ended and leases that ran out. While it is `crowded` elsewhere in this
+    process they give way, for GIVE_WAY_SECONDS at a time: a provider waits for its answer, what it told can wait a moment."""
 
-    def __init__(self, name: str, store: Store, channel: str, threads: int, poll_seconds: float) -> None:
+    def __init__(self, name: str, store: Store, channel: str, threads: int, poll_seconds: float,
+                 crowded: Callable[[], bool] = nobody) -> None:
         self.name, self.store, self.channel, self.poll_seconds = name, store, channel, poll_seconds
+        self._crowded = crowded
         self._stopping = threading.Event()
         self._woken = [threading.Event() for _ in range(threads)]
         self._threads = [threading.Thread(target=self._run, args=(woken,), name=name, daemon=True) for woken in self._woken]
@@ -86,6 +97,7 @@ class QueueWorker(ABC, Generic[T]):
                 for told in notices(self.store.engine, self.channel):
                     if told:
                         self.wake()
+                        self._stopping.wait(HEARD_SECONDS)
                     if self._stopping.is_set():
                         return
             except OUTAGE as error:
@@ -97,13 +109,19 @@ class QueueWorker(ABC, Generic[T]):
             self._drain(None)
             woken.wait(self.poll_seconds)
             woken.clear()
+            self._give_way()
         self._drain(time.monotonic() + DRAIN_SECONDS)
+
+    def _give_way(self) -> None:
+        end = time.monotonic() + GIVE_WAY_SECONDS
+        while self._crowded() and time.monotonic() < end and not self._stopping.is_set():
+            self._stopping.wait(LOOK_SECONDS)
 
     def _drain(self, deadline: float | None) -> None:
         """Do whatever is due, until nothing is or the deadline came."""
         try:
             while (deadline is None or time.monotonic() < deadline) and self.step():
-                pass
+                self._give_way()
         except OUTAGE as error:
             say(f"{self.name}.outage", error=type(error).__name__)
             self._stopping.wait(OUTAGE_SECONDS)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
@@ -15,6 +15,7 @@ from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from engine.ports import PaymentProvider
+from webhooks.intake import Intake
 from webhooks.log import say
 from webhooks.metrics import Metrics
 from webhooks.outbox import OutboxWorker
@@ -40,14 +41,19 @@ class Sidecar:
     metrics: Metrics
     worker: Worker
     outbox: OutboxWorker
+    intake: Intake
     own_url: str
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     async def in_thread(self, work: Callable[[], T], seconds: float = 10) -> T:
         """Run blocking `work` off the event loop; an outage, or no answer in time, is Unavailable."""
+        return await self.answered(to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.limiter), seconds)
+
+    async def answered(self, work: Awaitable[T], seconds: float) -> T:
+        """What the database answers; an outage, or no answer in time, is Unavailable."""
         try:
-            with anyio.fail_after(seconds):
-                return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self.limiter)
+            async with asyncio.timeout(seconds):
+                return await work
         except TROUBLE as error:
             say("database.trouble", error=type(error).__name__, detail=str(getattr(error, "orig", error))[:300])
         except TimeoutError:

@@ -6,7 +6,7 @@ nothing: before the commit the lease runs out and somebody applies the event aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from data.failpoints import hit
 from data.postgres.health import TROUBLE
@@ -20,7 +20,7 @@ from engine.services.payments import expire_payments
 from engine.services.payments_together import apply_together
 from webhooks.log import say
 from webhooks.metrics import Metrics
-from webhooks.queue_worker import QueueWorker, attempt, trace_of, words_of
+from webhooks.queue_worker import QueueWorker, attempt, nobody, trace_of, words_of
 
 ACTOR = "worker"
 MOST = 200                      # events applied in one transaction
@@ -34,8 +34,9 @@ class Exhausted(Exception):
 class Worker(QueueWorker[InboxRow]):
     """One thread that empties the inbox."""
 
-    def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics) -> None:
-        super().__init__("inbox", store, CHANNEL, 1, POLL_SECONDS)
+    def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics,
+                 crowded: Callable[[], bool] = nobody) -> None:
+        super().__init__("inbox", store, CHANNEL, 1, POLL_SECONDS, crowded)
         self._providers, self._metrics = providers, metrics
 
     def claim(self) -> list[InboxRow]:

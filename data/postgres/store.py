@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg.errors
 import sqlalchemy as sa
@@ -49,12 +49,14 @@ from engine.audit import Anchor
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+CONNECT: dict[str, Any] = {"options": "-c timezone=UTC", "application_name": "corehours", "connect_timeout": 5}
+
 
 def connect(url: str, pool_size: int = 10) -> sa.Engine:
     """An engine for `url` (postgresql://…), READ COMMITTED, connections checked before use."""
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     return sa.create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=pool_size,
-                            connect_args={"options": "-c timezone=UTC", "application_name": "corehours", "connect_timeout": 5})
+                            connect_args=CONNECT)
 
 
 def worth_retrying(error: Exception) -> bool:

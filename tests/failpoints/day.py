@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from data import failpoints
 from data.postgres.health import figures
+from data.postgres.inbox_line import InboxLine
 from data.postgres.store import PostgresTransaction, Store, connect
 from data.settings import Settings
 from engine.bank import NewLine, keyed
@@ -41,7 +42,8 @@ from ingest.sources.file import FileSource
 from tests.conftest import AUDIT_KEY
 from webhooks import refunds as asking
 from webhooks.checkout import _way
-from webhooks.inbox import store_event
+from webhooks.inbox import new_event
+from webhooks.intake import Intake
 from webhooks.metrics import Metrics
 from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.reconciler import reconcile
@@ -117,7 +119,8 @@ class Day:
         metrics = Metrics(providers, lambda: figures(self.store))
         self.inbox = Worker(self.store, providers, metrics)  # type: ignore[arg-type]
         self.outbox = OutboxWorker(self.store, providers, metrics, HANDLERS)  # type: ignore[arg-type]
-        self.sidecar = Sidecar(self.store.settings, self.store, providers, metrics, self.inbox, self.outbox, "http://localhost")  # type: ignore[arg-type]
+        intake = Intake(InboxLine(self.store.engine))
+        self.sidecar = Sidecar(self.store.settings, self.store, providers, metrics, self.inbox, self.outbox, intake, "http://localhost")  # type: ignore[arg-type]
         self.random, self.cents = random.Random(self.seed), self.cents_of(self.seed)
 
     @staticmethod
@@ -179,9 +182,10 @@ class Day:
         """Into the inbox, and applied; a body that cannot be read is put off once."""
         for event in events:
             facts = {name: getattr(event, name) for name in ProviderEvent.__slots__}
-            store_event(self.store, event, json.dumps(facts).encode())
+            row = new_event(event, json.dumps(facts).encode())
+            self.store.run(lambda tx, row=row: tx.inbox.store(row))  # type: ignore[misc]
         broken = ProviderEvent("dummy", "broken", EventKind.OTHER, False, "", "", 0, "THB")
-        store_event(self.store, broken, b"{")
+        self.store.run(lambda tx: tx.inbox.store(new_event(broken, b"{")))
         self.work()
 
     def work(self) -> None:

@@ -30,7 +30,7 @@ from webhooks.providers.dummy_post import SIGNATURE_HEADER, DummyPost
 from webhooks.providers.values import MOST_MINOR, Values, currency, flag, instant, needed, read, text, whole, word, word_if_any
 
 T = TypeVar("T")
-KINDS = tuple(kind for kind in EventKind if kind is not EventKind.OTHER)
+KINDS: dict[object, EventKind] = {str(kind): kind for kind in EventKind if kind is not EventKind.OTHER}
 MONEY_KINDS = (EventKind.SUCCEEDED, EventKind.FAILED, EventKind.PROCESSING)     # the others name an object of their own
 REFUND_SECONDS = 2.0                            # how long a refund is under way
 
@@ -160,6 +160,6 @@ def _movement(line: Record) -> Movement:
 
 def _kind(values: Values) -> EventKind:
     value = values.get("type")
-    if value not in KINDS:
-        raise BadEvent(f"type must be one of {', '.join(KINDS)}.")
-    return EventKind(str(value))
+    if not isinstance(value, str) or value not in KINDS:
+        raise BadEvent(f"type must be one of {', '.join(map(str, KINDS))}.")
+    return KINDS[value]

@@ -6,7 +6,7 @@ A claim is fenced by its own lease: a worker that slept past it finds that the r
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ where id in (select id from webhook_inbox where state = 'received' and due_at <=
              order by due_at, id limit :most for update skip locked)
 returning {_COLUMNS}
 """  # noqa: S608  built from constants
-_STORE = """
+STORE = """
 insert into webhook_inbox (provider, livemode, event_key, kind, body)
 select * from unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:keys as text[]), cast(:kinds as text[]),
                      cast(:bodies as bytea[]))
@@ -81,18 +81,27 @@ class InboxRow:
     outcome: str
 
 
+def stored_values(events: Sequence[NewEvent]) -> dict[str, list[Any]]:
+    """What STORE is given."""
+    rows = sorted(events)
+    return {"providers": [row.provider for row in rows], "livemodes": [row.livemode for row in rows],
+            "keys": [row.event_key for row in rows], "kinds": [row.kind for row in rows], "bodies": [row.body for row in rows]}
+
+
+def which_are_new(events: Sequence[NewEvent], answered: Iterable[Sequence[Any]]) -> list[bool]:
+    """For each event whether STORE answered it, and it is the first of its name."""
+    made = {tuple(row) for row in answered}
+    first = {event.name: place for place, event in reversed(list(enumerate(events)))}
+    return [event.name in made and first[event.name] == place for place, event in enumerate(events)]
+
+
 class InboxShelf(Shelf):
     """Rows of webhook_inbox."""
 
     def store(self, *events: NewEvent) -> list[bool]:
         """Keep events; for each whether it is new, False when it was kept before. Written in the order of their names, so that
         two who store the same ones at once wait for each other and do not lock each other out."""
-        rows = sorted(events)
-        made = {(row.provider, row.livemode, row.event_key) for row in self.rows(
-            _STORE, providers=[row.provider for row in rows], livemodes=[row.livemode for row in rows],
-            keys=[row.event_key for row in rows], kinds=[row.kind for row in rows], bodies=[row.body for row in rows])}
-        first = {event.name: place for place, event in reversed(list(enumerate(events)))}
-        return [event.name in made and first[event.name] == place for place, event in enumerate(events)]
+        return which_are_new(events, self.rows(STORE, **stored_values(events)))
 
     def claim(self) -> InboxRow | None:
         """The oldest event that is due, ours for LEASE_SECONDS; None when there is none. Counts as an attempt."""

@@ -1,0 +1,90 @@
+"""Stores what came at the door, many events in one commit: whoever waits at the same time shares it.
+
+While one batch is written the next one gathers. So an event that comes alone is stored at once, and in a crowd a commit
+carries many; each is answered after the commit that carried it, never before. Decides nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.postgres.health import OUTAGE, TROUBLE
+from data.postgres.inbox_line import InboxLine
+from data.postgres.shelves.inbox import NewEvent
+from webhooks.log import say
+
+MOST = 200                      # events in one commit
+CROWD = 3                       # requests that wait at once
+CROWD_SECONDS = 0.1             # it is crowded for so long after there were so many
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event, and where its request waits."""
+
+    event: NewEvent
+    answer: asyncio.Future[bool]
+
+    def tell(self, answer: bool | Exception) -> None:
+        """Wake the request, unless it has given up."""
+        if self.answer.done():
+            return
+        if isinstance(answer, Exception):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
+class Intake:
+    """Any number of requests that wait, and one task that writes while there are some."""
+
+    def __init__(self, line: InboxLine) -> None:
+        self._line = line
+        self._queue: list[Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._inside, self._crowded_at = 0, 0.0
+
+    async def keep(self, event: NewEvent) -> bool:
+        """Store it; True once it is durable, False when it was before. Raises what the database raises."""
+        waiting = Waiting(event, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        self._inside += 1
+        if self._inside >= CROWD:
+            self._crowded_at = time.monotonic()
+        try:
+            return await waiting.answer
+        finally:
+            self._inside -= 1
+
+    def crowded(self) -> bool:
+        """True while several requests wait, one group after another: what can be done later should be."""
+        return time.monotonic() - self._crowded_at < CROWD_SECONDS
+
+    async def close(self) -> None:
+        """Once nobody waits."""
+        await self._line.close()
+
+    async def _write(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue[:MOST], self._queue[MOST:]
+            if batch := [one for one in batch if not one.answer.done()]:
+                await self._store(batch)
+
+    async def _store(self, batch: Sequence[Waiting]) -> None:
+        """All of them at once; where the database refuses one of them, the others are stored all the same."""
+        try:
+            answers: Sequence[bool | Exception] = await self._line.store([one.event for one in batch])
+        except TROUBLE as error:
+            if len(batch) > 1 and not isinstance(error, OUTAGE):
+                say("intake.trouble", error=type(error).__name__, events=len(batch))
+                for one in batch:
+                    await self._store([one])
+                return
+            answers = [error] * len(batch)
+        for one, answer in zip(batch, answers, strict=True):
+            one.tell(answer)
