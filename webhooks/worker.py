@@ -23,6 +23,7 @@ from webhooks.metrics import Metrics
 from webhooks.queue_worker import QueueWorker, attempt, nobody, trace_of, words_of
 
 ACTOR = "worker"
+THREADS = 2                     # one reads and decides while the other writes
 MOST = 200                      # events applied in one transaction
 POLL_SECONDS = 1.0              # for what no notice told: pauses that ended, leases that ran out
 
@@ -32,11 +33,11 @@ class Exhausted(Exception):
 
 
 class Worker(QueueWorker[InboxRow]):
-    """One thread that empties the inbox."""
+    """See the module."""
 
     def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics,
                  crowded: Callable[[], bool] = nobody) -> None:
-        super().__init__("inbox", store, CHANNEL, 1, POLL_SECONDS, crowded)
+        super().__init__("inbox", store, CHANNEL, THREADS, POLL_SECONDS, crowded)
         self._providers, self._metrics = providers, metrics
 
     def claim(self) -> list[InboxRow]:

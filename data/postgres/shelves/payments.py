@@ -65,10 +65,11 @@ class PaymentShelf(Shelf):
 
     def known_money(self, names: Sequence[MoneyName]) -> set[MoneyName]:
         """Those of the money objects that a payment holds already."""
-        return {MoneyName(row.provider, row.livemode, row.money_ref) for row in self.rows(
-            "select p.provider, p.livemode, p.money_ref from payment p join"
-            " unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:moneys as text[])) n(provider, livemode, money)"
-            " on (p.provider, p.livemode, p.money_ref) = (n.provider, n.livemode, n.money) where p.received_micro > 0",
+        return {MoneyName(row.provider, row.livemode, row.money) for row in self.rows(
+            "select n.provider, n.livemode, n.money"
+            " from unnest(cast(:providers as text[]), cast(:livemodes as boolean[]), cast(:moneys as text[])) n(provider, livemode, money)"
+            " cross join lateral (select from payment p where p.provider = n.provider and p.livemode = n.livemode"
+            " and p.money_ref = n.money and p.received_micro > 0 limit 1) found",
             providers=[name.provider for name in names], livemodes=[name.livemode for name in names],
             moneys=[name.money for name in names])}
 
