@@ -40,6 +40,7 @@ QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
 PEOPLE = ("/pay/", "/bank/", "/dummy/")                                   # answered with pages
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SWEEP_SECONDS = 15
+LINES = 2                       # while one writes to the disk the other gathers
 RECONCILE_SECONDS = 15 * 60
 
 
@@ -48,7 +49,7 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     providers = load_providers(settings)
     metrics = Metrics(providers, lambda: figures(store))
     metrics.expect_jobs(HANDLERS)
-    intake = Intake(InboxLine(store.engine))
+    intake = Intake([InboxLine(store.engine) for _ in range(LINES)])
     sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
                       OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded), intake, own_url)
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],

@@ -39,20 +39,22 @@ class Waiting:
 
 
 class Intake:
-    """Any number of requests that wait, and one task that writes while there are some."""
+    """Any number of requests that wait, and a task a line that writes while there are some."""
 
-    def __init__(self, line: InboxLine) -> None:
-        self._line = line
+    def __init__(self, lines: Sequence[InboxLine]) -> None:
+        self._lines, self._free = lines, list(lines)
         self._queue: list[Waiting] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self._inside, self._crowded_at = 0, 0.0
 
     async def keep(self, event: NewEvent) -> bool:
         """Store it; True once it is durable, False when it was before. Raises what the database raises."""
         waiting = Waiting(event, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        if self._free:
+            task = asyncio.create_task(self._write(self._free.pop()))
+            self._writing.add(task)             # a task that nobody holds may be collected
+            task.add_done_callback(self._writing.discard)
         self._inside += 1
         if self._inside >= CROWD:
             self._crowded_at = time.monotonic()
@@ -67,23 +69,27 @@ class Intake:
 
     async def close(self) -> None:
         """Once nobody waits."""
-        await self._line.close()
+        for line in self._lines:
+            await line.close()
 
-    async def _write(self) -> None:
-        while self._queue:
-            batch, self._queue = self._queue[:MOST], self._queue[MOST:]
-            if batch := [one for one in batch if not one.answer.done()]:
-                await self._store(batch)
+    async def _write(self, line: InboxLine) -> None:
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[:MOST], self._queue[MOST:]
+                if batch := [one for one in batch if not one.answer.done()]:
+                    await self._store(line, batch)
+        finally:
+            self._free.append(line)
 
-    async def _store(self, batch: Sequence[Waiting]) -> None:
+    async def _store(self, line: InboxLine, batch: Sequence[Waiting]) -> None:
         """All of them at once; where the database refuses one of them, the others are stored all the same."""
         try:
-            answers: Sequence[bool | Exception] = await self._line.store([one.event for one in batch])
+            answers: Sequence[bool | Exception] = await line.store([one.event for one in batch])
         except TROUBLE as error:
             if len(batch) > 1 and not isinstance(error, OUTAGE):
                 say("intake.trouble", error=type(error).__name__, events=len(batch))
                 for one in batch:
-                    await self._store([one])
+                    await self._store(line, [one])
                 return
             answers = [error] * len(batch)
         for one, answer in zip(batch, answers, strict=True):

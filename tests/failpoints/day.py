@@ -119,7 +119,7 @@ class Day:
         metrics = Metrics(providers, lambda: figures(self.store))
         self.inbox = Worker(self.store, providers, metrics)  # type: ignore[arg-type]
         self.outbox = OutboxWorker(self.store, providers, metrics, HANDLERS)  # type: ignore[arg-type]
-        intake = Intake(InboxLine(self.store.engine))
+        intake = Intake([InboxLine(self.store.engine)])
         self.sidecar = Sidecar(self.store.settings, self.store, providers, metrics, self.inbox, self.outbox, intake, "http://localhost")  # type: ignore[arg-type]
         self.random, self.cents = random.Random(self.seed), self.cents_of(self.seed)
 

@@ -125,7 +125,7 @@ def test_a_worker_hears_of_what_another_sidecar_stored(books: Books, dummy: Dumm
 def kept(store: Store, *events: NewEvent, before: Callable[[], object] = lambda: None) -> list[bool | str]:
     """What requests that wait at the same time are answered; the first one has been before."""
     async def go() -> list[bool | str]:
-        intake = Intake(InboxLine(store.engine))
+        intake = Intake([InboxLine(store.engine)])
         await intake.keep(NewEvent("dummy", False, "evt_first", "other", b"{}"))
         before()
         answers = await asyncio.gather(*(intake.keep(one) for one in events), return_exceptions=True)
