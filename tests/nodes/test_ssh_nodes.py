@@ -87,6 +87,25 @@ def test_a_tenant_works_on_a_node_and_is_off_it_with_all_that_runs(nodes: GpuNod
     assert (refused.returncode, refused.stdout) == (255, "") and "Permission denied" in refused.stderr
 
 
+COMET = """setsid perl -e '$until = time + 6; while (time < $until) {
+    exit if fork; utime undef, undef, "beat"; select undef, undef, undef, 0.004 }' >/dev/null 2>&1 &"""
+
+
+def test_a_process_that_is_always_another_one_ends_too(rig: SshRig) -> None:
+    """It forks and exits without end, and whoever looks for it by number finds nothing; its file shows whether it is there."""
+    guest = rig.guest()
+    rig.provisioner.provision(rig.node, guest.tenancy)
+    rig.nodes.log_in(rig.at, guest.tenancy.user, guest.key, f"touch beat; {COMET}")
+    beat = Path(pwd.getpwnam(guest.tenancy.user).pw_dir) / "beat"
+    begun = beat.stat().st_mtime_ns
+    while beat.stat().st_mtime_ns == begun:
+        time.sleep(0.05)
+    rig.provisioner.release(rig.node, guest.tenancy)
+    last = beat.stat().st_mtime_ns
+    time.sleep(0.5)
+    assert beat.stat().st_mtime_ns == last, "it still runs"
+
+
 @pytest.mark.parametrize("pam", [False, True])
 def test_a_closed_account_is_closed_even_with_its_key(nodes: GpuNodes, pam: bool) -> None:
     rig = SshRig(nodes, next(node for node in nodes.nodes if node.pam is pam))

@@ -59,6 +59,11 @@ as_tenant() { # SCRIPT [VALUE]
 }
 
 running() { ps -o stat= -u "$uid" -U "$uid" | grep -v '^Z' || :; }
+end_all() { # at one moment first: neither ps nor pkill finds a process that forks and exits without end
+  as_tenant 'kill -s KILL -- -1' || :
+  pkill -KILL -u "$uid" || :
+  pkill -KILL -U "$uid" || :
+}
 expiry() { getent shadow "$user" | cut -d: -f8; }
 
 write_key='set -eu; umask 077; cd "$HOME"; chmod u+rwx,go-w .
@@ -136,12 +141,12 @@ end() {
   if command -v crontab >/dev/null; then crontab -r -u "$user" 2>/dev/null || :; fi
   rm -f "/var/lib/systemd/linger/$user"
   tries=0
+  end_all
   while [ -n "$(running)" ]; do
     [ "$tries" -lt 50 ] || stop 86 "Processes of $user do not end."
-    pkill -KILL -u "$uid" || :
-    pkill -KILL -U "$uid" || :
     tries=$((tries + 1))
     sleep 0.1
+    end_all
   done
 }
 
