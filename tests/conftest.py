@@ -61,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                    if name == "ready_again_seconds")
     if taken:
         terminalreporter.write_line(f"killed {len(taken)} times; work could be sent again after {taken[len(taken) // 2]:.2f} s in the "
-                                    f"middle, {taken[-1]:.2f} s at the most")
+                                    f"middle, {taken[-1]:.2f} s at the most, {sum(one > 5 for one in taken)} times after more than 5 s")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -85,7 +85,7 @@ def test_money_went_in_and_out(centre: Centre) -> None:
 
 
 def test_it_loads_quickly_and_only_once(centre: Centre) -> None:
-    assert centre.seconds < 30                      # 4 to 8 s alone on two cores
+    assert centre.seconds < 20                      # of this process's own time: 6 s on two cores, however busy they are
     before = centre.store.read(lambda tx: tx.audit.head())
     assert demo.load(centre.store) is DEMO_USERS
     assert centre.store.read(lambda tx: tx.audit.head()) == before
