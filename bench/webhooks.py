@@ -1,7 +1,8 @@
 """Webhooks beside their limits: what the sidecar takes and answers, and what its worker brings to the ledger.
 
 Taken: signed events of paid top-ups from eight keep-alive clients, one in ten sent twice, by the product and by a bare Starlette
-handler that verifies, stores and answers, in turns, each with an empty database. Ledgered: the same events stored beforehand and
+handler that verifies, stores and answers, in turns, each with an empty database; the product also with its workers held, for it
+applies what came while more comes. Ledgered: the same events stored beforehand and
 applied by one sidecar's worker (payment, wallet, ledger, audit chain, document job, mark), beside pgbench's TPC-B with eight
 clients. One server of the benchmark's own with the product's durable settings; every event must be in the books once.
 """
@@ -84,6 +85,12 @@ def _run(its: Served, events: Path, size: int, number: int) -> dict[str, Told]:
         with _serving(["-m", "bench.limit_webhooks"], [url, SECRET, str(CLIENTS)], {}, its.home / "bare", "/nothing") as door:
             told["bare"] = _delivered(its, door, events, size)
         _count(url, "select count(*) from inbox", size)
+    with _database(its, f"door_{number}") as url:
+        _filled(url, size)
+        environment = _environment(url, its.home / f"door{number}")
+        with _serving(["-m", "bench.product_door"], [], environment, its.home / "door", "/healthz") as door:
+            told["door"] = _delivered(its, door, events, size)
+        _count(url, "select count(*) from webhook_inbox where state = 'received'", size)
     with _database(its, f"taken_{number}") as url:
         _filled(url, size)
         environment = _environment(url, its.home / f"taken{number}")
@@ -220,13 +227,18 @@ def _report(size: int, told: dict[str, Told]) -> dict[str, object]:
     deliveries = taken["deliveries"]
     rows: list[dict[str, object]] = [
         _row("signed, stored, deduplicated, answered: 8 clients", "product", taken, deliveries),
+        _row("the same while nothing is applied", "product", told["door"], deliveries),
         _row("the same by a bare Starlette handler", "limit", bare, deliveries),
         _row("the same, until every event is in the ledger", "product", told["through"], size),
         _row("stored events applied: payment, wallet, ledger, audit, document job", "product", ledger, size),
         {"what": "pgbench TPC-B, 8 clients", "role": "peer", "per_second": round(told["tpcb"]["per_second"])},
         {"what": "pgbench TPC-B, 8 clients, prepared statements", "role": "peer", "per_second": round(told["prepared"]["per_second"])}]
     posted = size / ledger["seconds"]
-    ratios = {"accepted_to_bare": round(bare["seconds"] / taken["seconds"], 2), "p95_to_bare": round(taken["p95_ms"] / bare["p95_ms"], 2),
+    door = told["door"]
+    ratios = {"accepted_to_bare": round(bare["seconds"] / taken["seconds"], 2),
+              "accepted_to_bare_while_nothing_is_applied": round(bare["seconds"] / door["seconds"], 2),
+              "cpu_to_bare_while_nothing_is_applied": round(door["cpu_seconds"] / bare["cpu_seconds"], 2),
+              "p95_to_bare": round(taken["p95_ms"] / bare["p95_ms"], 2),
               "ledger_to_tpcb": round(posted / told["tpcb"]["per_second"], 2),
               "ledger_to_tpcb_prepared": round(posted / told["prepared"]["per_second"], 2)}
     return {"bench": "webhooks", "size": size, "rows": rows, "ratios": ratios}
