@@ -5,10 +5,10 @@ alter table receipt
   drop constraint receipt_check,
   add constraint total_adds_up check (total_micro = subtotal_micro + rounding_micro + case when tax_included then 0 else tax_micro end);
 
--- A receipt keeps the number it has; payment receipts, credit and debit notes are numbered by their own series.
+-- A receipt keeps the number it has; payment receipts and credit notes are numbered by their own series.
 create table document (
   id bigint generated always as identity primary key,
-  kind text not null check (kind in ('receipt', 'payment_receipt', 'credit_note', 'debit_note')),
+  kind text not null check (kind in ('receipt', 'payment_receipt', 'credit_note')),
   subject text not null check (subject <> ''),     -- id of the receipt, payment or refund
   series text not null,
   year int not null,

@@ -48,7 +48,7 @@ begin
       ('pending', 'processing'), ('pending', 'succeeded'), ('pending', 'credited'), ('pending', 'unapplied'), ('pending', 'failed'),
       ('pending', 'expired'),
       ('processing', 'succeeded'), ('processing', 'credited'), ('processing', 'unapplied'), ('processing', 'failed'),
-      ('failed', 'succeeded'), ('failed', 'credited'), ('failed', 'unapplied'),
+      ('failed', 'processing'), ('failed', 'succeeded'), ('failed', 'credited'), ('failed', 'unapplied'),
       ('expired', 'processing'), ('expired', 'succeeded'), ('expired', 'credited'), ('expired', 'unapplied'),
       ('unapplied', 'succeeded'), ('unapplied', 'credited'), ('succeeded', 'reverted')) then
     raise exception using errcode = 'check_violation', message = 'a payment does not go from ' || old.status || ' to ' || new.status;

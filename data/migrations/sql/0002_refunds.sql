@@ -64,19 +64,13 @@ begin
 end $$;
 create trigger refunds_within_payment before insert on refund for each row execute function refunds_within_payment();
 
--- Money that is on its way back, or that a payer's bank asks for or has got, is not used for anything else.
+-- Money that is on its way back is not used for anything else.
 create function keep_refunded() returns trigger language plpgsql as $$
 begin
-  if (new.status, new.received_micro) is not distinct from (old.status, old.received_micro) then
-    return new;
-  end if;
-  if exists (select 1 from refund where payment_id = old.id and status <> 'failed') then
+  if (new.status, new.received_micro) is distinct from (old.status, old.received_micro)
+      and exists (select 1 from refund where payment_id = old.id and status <> 'failed') then
     raise exception using errcode = 'check_violation',
       message = 'payment ' || old.reference || ' was given back in part or whole: it stays ' || old.status;
-  end if;
-  if exists (select 1 from dispute where payment_id = old.id and status <> 'won') then
-    raise exception using errcode = 'check_violation',
-      message = 'there is a dispute over payment ' || old.reference || ': it stays ' || old.status;
   end if;
   return new;
 end $$;
@@ -109,20 +103,13 @@ create table dispute (
   withdrawn_at timestamptz,
   reinstated_at timestamptz,
   closed_at timestamptz,
-  from_receipt_micro bigint not null check (from_receipt_micro >= 0),       -- what it was taken from when it was lost, as of a refund
-  from_wallet_micro bigint not null check (from_wallet_micro >= 0),
-  from_unapplied_micro bigint not null check (from_unapplied_micro >= 0),
-  from_write_off_micro bigint not null check (from_write_off_micro >= 0),
-  constraint what_is_lost_comes_from_somewhere check (
-    status <> 'lost' or amount_micro = from_receipt_micro + from_wallet_micro + from_unapplied_micro + from_write_off_micro),
   check ((status = 'open') = (closed_at is null)),
   unique (provider, livemode, provider_ref)
 );
 create index on dispute (payment_id);
 
 create function guard_dispute() returns trigger language plpgsql as $$
-declare moving text[] := array['status', 'withdrawn_at', 'reinstated_at', 'closed_at', 'from_receipt_micro', 'from_wallet_micro',
-                               'from_unapplied_micro', 'from_write_off_micro'];
+declare moving text[] := array['status', 'withdrawn_at', 'reinstated_at', 'closed_at'];
 begin
   if tg_op = 'DELETE' or (to_jsonb(new) - moving) <> (to_jsonb(old) - moving)
       or (old.withdrawn_at is not null and new.withdrawn_at is distinct from old.withdrawn_at)

@@ -10,7 +10,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-TOPICS = ("outbox", "payments", "wallets", "refunds", "reconciliation", "documents", "bank", "inbox")
+TOPICS = ("outbox", "payments", "wallets", "refunds", "reconciliation", "documents", "bank")
 
 
 def upgrade() -> None:
