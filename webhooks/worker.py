@@ -56,7 +56,7 @@ class Worker(QueueWorker[InboxRow]):
 
     def together(self, claimed: Sequence[InboxRow]) -> Sequence[InboxRow]:
         """Apply in one transaction what can be; where that breaks, each is applied alone, and only what is broken suffers."""
-        new = [row for row in claimed if row.attempts == 1 and row.kind == EventKind.SUCCEEDED
+        new = [row for row in claimed if row.suits_others and row.kind == EventKind.SUCCEEDED
                and row.provider in self._providers and self._providers[row.provider].signature_is_enough]
         done: dict[int, Decision] = {}
         if new and (error := attempt(lambda: done.update(self._apply_together(new)))):

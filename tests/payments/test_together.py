@@ -157,3 +157,18 @@ def test_a_line_that_was_cut_is_opened_again(store: Store) -> None:
                                        " where query like '%insert into webhook_inbox%' and datname = current_database()"
                                        " and pid <> pg_backend_pid()"))
     assert kept(store, *named("evt_a", "evt_b"), before=cut) == [True, True]
+
+
+def test_one_that_kills_its_workers_does_not_use_up_the_attempts_of_the_others(books: Books, dummy: DummyProvider, hands: Worker) -> None:
+    """Three times a worker dies over both of them; from then on each is claimed alone. One that failed is alone at once."""
+    one, other = (topup(books, name, 5_000) for name in ("one", "other"))
+    stored(books, dummy, event(one.reference, 5_000), event(other.reference, 5_000))
+
+    def claimed() -> list[tuple[int, bool]]:
+        rows = books.store.run(lambda tx: tx.inbox.claim_new(["dummy"], 100))
+        books.store.run(lambda tx: tx.inbox.execute("update webhook_inbox set leased_until = now() where state = 'processing'"))
+        return [(row.attempts, row.suits_others) for row in rows]
+    assert [claimed() for _ in range(4)] == [[(1, True)] * 2, [(2, True)] * 2, [(3, True)] * 2, []]
+    while hands.step():
+        pass
+    assert [books.payment_status(payment) for payment in (one, other)] == ["succeeded", "succeeded"]

@@ -18,6 +18,7 @@ from engine.payments import MoneyName
 
 CHANNEL = "corehours_inbox"      # notified at every commit that stored an event, or asked for one to be applied again
 ATTEMPTS = 8                    # failed attempts after which an event is left for a person
+TOGETHER = 3                    # attempts beside others, where nothing is known but that a worker died; then it is tried alone
 LEASE_SECONDS = 60
 SLOWEST_SECONDS = 60.0          # longest pause between attempts
 _COLUMNS = ("id, provider, livemode, event_key, kind, body, received_at, state, attempts, due_at, leased_until,"
@@ -31,10 +32,11 @@ where id = (select id from webhook_inbox where (state = 'received' and due_at <=
 returning {_COLUMNS}
 """  # noqa: S608  built from constants
 _CLAIM_NEW = f"""
-update webhook_inbox set state = 'processing', attempts = 1,
+update webhook_inbox set state = 'processing', attempts = attempts + 1,
   leased_until = statement_timestamp() + make_interval(secs => {LEASE_SECONDS})
-where id in (select id from webhook_inbox where state = 'received' and due_at <= clock_timestamp() and attempts = 0
-               and provider = any(:providers)
+where id in (select id from webhook_inbox where provider = any(:providers) and (
+               (state = 'received' and due_at <= clock_timestamp() and attempts = 0) or
+               (state = 'processing' and leased_until <= clock_timestamp() and attempts < {TOGETHER} and outcome = ''))
              order by due_at, id limit :most for update skip locked)
 returning {_COLUMNS}
 """  # noqa: S608  built from constants
@@ -80,6 +82,11 @@ class InboxRow:
     processed_at: datetime | None
     outcome: str
 
+    @property
+    def suits_others(self) -> bool:
+        """True while nothing speaks against applying it beside others."""
+        return self.attempts == 1 or (self.attempts <= TOGETHER and not self.outcome)
+
 
 def stored_values(events: Sequence[NewEvent]) -> dict[str, list[Any]]:
     """What STORE is given."""
@@ -108,7 +115,8 @@ class InboxShelf(Shelf):
         return _row(self.one(_CLAIM))
 
     def claim_new(self, providers: Collection[str], most: int) -> list[InboxRow]:
-        """Events of `providers` that nobody has touched, the oldest `most` of those that are due, ours for LEASE_SECONDS."""
+        """Events of `providers` that nobody has touched, or whose worker died, the oldest `most` of those that are due, ours for
+        LEASE_SECONDS. Counts as an attempt."""
         rows = self.rows(_CLAIM_NEW, providers=list(providers), most=most)
         return [event for row in sorted(rows, key=lambda row: row.id) if (event := _row(row))]
 
