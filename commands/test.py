@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     _find("chromium", "chromium", "the browser tests")
     if args.spark:
         _find("java", "openjdk-17-jre-headless", "the tests on Spark")
-    parallel = [] if any(word.startswith("-n") for word in args.rest) else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = str((os.cpu_count() or 1) + 1)        # one of them always waits for another program
+    parallel = [] if any(word.startswith("-n") for word in args.rest) else ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
     code = _python(["-m", "pytest", *parallel, *args.rest])
     if broken:
         print(f"{' and '.join(broken)} found something (see above).", file=sys.stderr)

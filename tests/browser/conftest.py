@@ -129,11 +129,14 @@ def fill_sign_in(page: Page, name: str, password: str) -> None:
 
 
 def settled(page: Page) -> None:
-    """Wait until the script behind the page has finished."""
+    """Wait until the script behind the page has been at rest for a moment: what was just typed or clicked may still be on its way."""
+    page.evaluate("window.restingSince = null")
     page.wait_for_function("""() => {
         const app = document.querySelector('[data-testid="stApp"]');
-        return app && app.getAttribute('data-test-script-state') === 'notRunning'
-            && !document.querySelector('[data-stale="true"]') }""")
+        const rests = app && app.getAttribute('data-test-script-state') === 'notRunning'
+            && !document.querySelector('[data-stale="true"]');
+        window.restingSince = rests ? window.restingSince ?? performance.now() : null;
+        return rests && performance.now() - window.restingSince > 150 }""")
 
 
 def free_port() -> int:
