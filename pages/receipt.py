@@ -14,6 +14,7 @@ from dashboard import (
     navigation,
     reads,
     reads_wallets,
+    receipt_history,
     refund_parts,
     tables,
     words,
@@ -25,9 +26,6 @@ from engine.errors import DomainError
 from engine.receipts import Receipt, ReceiptStatus
 from engine.services.receipts import void_receipt
 from engine.users import Action, Person
-
-WORDS = {"pending": "Issued, rates and tax locked", "paid": "Paid", "void": "Void",
-         "refunded": "Refunded"}
 
 
 def show(person: Person) -> None:
@@ -108,26 +106,7 @@ def document(page: reads.ReceiptPage) -> None:
             st.markdown(f"**{words.money(receipt.total_micro)}**", width="content")
     st.subheader("History", anchor=False)
     with st.container(gap="xxsmall"):
-        history(page)
-
-
-def history(page: reads.ReceiptPage) -> None:
-    """Every step with who did it, and the one that is waited for."""
-    steps = [(("check_circle", "green") if event.to_status != "void" else ("cancel", "gray"), said(event), words.moment(event.at))
-             for event in page.events]
-    if page.receipt.status is ReceiptStatus.PENDING:
-        steps += [(("schedule", "orange"), "Waiting for payment", f"due {words.day(page.receipt.due_at)}"),
-                  (("circle", "gray"), "Paid", "")]
-    for (icon, colour), text, when in steps:
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small"):
-            st.markdown(f":small[:{colour}[:material/{icon}:] {text}]", width="content")
-            st.markdown(tables.small(when), width="content")
-
-
-def said(event: reads.ReceiptEvent) -> str:
-    """One step in words."""
-    text = "Payment taken back" if event.from_status == "paid" and event.to_status == "pending" else WORDS[event.to_status]
-    return text + (f": {words.plain(event.reason)}" if event.reason else "") + f" :gray[· {words.plain(event.actor)}]"
+        receipt_history.history(page)
 
 
 def jobs(person: Person, receipt: Receipt) -> None:
