@@ -116,6 +116,13 @@ class Settings(ProviderSettings):
     usage_file: str = ""
     usage_promise_minutes: int = Field(60, ge=1)    # older than this, the freshness badge turns orange
 
+    provisioner: Literal["auto", "ssh", "dummy", "none"] = "auto"     # of GPU nodes; auto: ssh where there is a key, dummy in development
+    node_key_file: str = ""                         # our management key: Ed25519, no passphrase, read by the sidecar only
+    nodes_per_user: int = Field(4, ge=1)            # at once
+    node_minimum_minutes: int = Field(60, ge=0)     # a wallet must pay for so much of a node to begin
+    node_idle_notice_minutes: int = Field(30, ge=1)  # its holder is told when its GPUs did nothing for that long
+    billing_interval_seconds: int = Field(60, ge=1, le=3600)
+
     session_idle_minutes: int = Field(30, ge=1)
     session_hours: int = Field(12, ge=1)
     throttle_failures: int = Field(5, ge=1)
@@ -212,9 +219,24 @@ class Settings(ProviderSettings):
                     "DATABASE_URL" if name == "database_url" else f"COREHOURS_{name.upper()}" for name in missing))
             if len(self.audit_key or "") < 16:
                 raise ValueError("COREHOURS_AUDIT_KEY needs at least 16 characters in production: openssl rand -hex 32")
+            if self.provisioner == "dummy":
+                raise ValueError("the dummy provisioner does not run in production: set COREHOURS_PROVISIONER to ssh or none")
             if self.payment_provider == "dummy":
                 raise ValueError("the dummy payment provider does not run in production: set COREHOURS_PAYMENT_PROVIDER (or none)")
         return self
+
+    @model_validator(mode="after")
+    def _a_key_for_the_nodes(self) -> Settings:
+        if self.provisioner == "ssh" and not self.node_key_file:
+            raise ValueError("COREHOURS_PROVISIONER is ssh: set COREHOURS_NODE_KEY_FILE to the file of our management key")
+        return self
+
+    @property
+    def node_provisioner(self) -> Literal["ssh", "dummy", ""]:
+        """What sets nodes up here; empty where none are rented out."""
+        if self.provisioner == "auto":
+            return "ssh" if self.node_key_file else "dummy" if self.development else ""
+        return "" if self.provisioner == "none" else self.provisioner
 
     @model_validator(mode="after")
     def _providers_fit(self) -> Settings:

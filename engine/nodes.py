@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from engine.errors import DomainError, IllegalMove
@@ -18,6 +19,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
 HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*", re.ASCII)
 RATE_MODEL = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,63}", re.ASCII)
 TENANT = re.compile(r"[a-z][a-z0-9_-]{0,29}[a-z0-9]", re.ASCII)
+NUMBERED = re.compile(r"_[0-9]+\Z", re.ASCII)
 RESERVED = frozenset({
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup", "list", "irc",
     "gnats", "nobody", "nogroup", "sshd", "messagebus", "adm", "halt", "shutdown", "operator", "ftp", "dbus", "polkitd", "tss", "rpc",
@@ -85,7 +87,9 @@ class NodeAddress:
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node with its GPUs: `gpu_model` in its driver's words, `rate_model` as rate cards write it, `memory_mib` per GPU
-    (None where the driver does not know it)."""
+    (None where the driver does not know it). `per_user` is how many of its model one person may hold at once,
+    `minimum_balance_micro` what a wallet must hold to begin; None where the site's rule holds. `clock_offset_ms` is how far its
+    clock was ahead at `tested_at`."""
 
     id: str
     site: str
@@ -95,6 +99,11 @@ class Node:
     memory_mib: int | None
     rate_model: str
     state: NodeState
+    reason: str = ""
+    per_user: int | None = None
+    minimum_balance_micro: int | None = None
+    clock_offset_ms: int | None = None
+    tested_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.gpu_count < 1:
@@ -123,6 +132,18 @@ def check_tenant_name(name: str) -> str:
     if name in RESERVED or name.startswith(RESERVED_BEGINNINGS):
         raise BadTenantName(f"{name!r} is kept for the system.")
     return name
+
+
+def tenant_name(name: str, user_id: int) -> str:
+    """What somebody is called on nodes: their name here where it may be one there, else a likeness of it with their number. No
+    two people ever share one: what looks like a likeness gets a number, too."""
+    try:
+        if not NUMBERED.search(name):
+            return check_tenant_name(name)
+    except BadTenantName:
+        pass
+    likeness = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_")
+    return check_tenant_name(f"{'u' if not likeness[:1].isalpha() else ''}{likeness}"[:18].rstrip("-_") + f"_{user_id}")
 
 
 def check_move(node: str, was: NodeState, to: NodeState) -> None:

@@ -76,13 +76,19 @@ class Action(StrEnum):
     """The billing queue: who has unbilled jobs."""
     SEE_AUDIT = "see_audit"
     """The audit chain and its verification."""
+    RENT = "rent"
+    """Take a GPU node, paid by a wallet one may use, and give it back."""
+    SEE_NODES = "see_nodes"
+    """Who holds which node, and how the billing loop goes."""
+    MANAGE_NODES = "manage_nodes"
+    """Add, test, drain and retire nodes, and end anybody's allocation."""
     MANAGE_USERS = "manage_users"
     """Add, disable and change people."""
 
 
-_RESEARCH = frozenset({Action.SEE_OWN, Action.BILL_OWN, Action.PAY})
+_RESEARCH = frozenset({Action.SEE_OWN, Action.BILL_OWN, Action.PAY, Action.RENT})
 _READ = frozenset({Action.SEE_ALL, Action.SEE_FINANCE, Action.SEE_RATES, Action.SEE_ACCOUNTS, Action.SEE_INGESTION,
-                   Action.SEE_BILLING})
+                   Action.SEE_BILLING, Action.SEE_NODES})
 ALLOWED: dict[Role, frozenset[Action]] = {
     Role.RESEARCHER: _RESEARCH,
     Role.ADMIN: frozenset(Action),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from data.postgres import refund_invariants
+from data.postgres import node_invariants, refund_invariants
 from data.postgres.store import PostgresTransaction
 
 
@@ -124,6 +124,7 @@ INVARIANTS = (
             from payment where status in ('succeeded', 'credited') and provider <> 'wallet'
           union all select wallet, currency, -received_micro from payment where status = 'succeeded' and provider = 'wallet'
           union all select wallet, currency, amount_micro from adjustment_request where status = 'confirmed'
+          union all select wallet, currency, -sum(amount_micro) from allocation_charge join allocation on id = allocation_id group by 1, 2
           union all select owner, currency, -amount_micro from ledger_movement where kind = 'wallet' and key ~ '^(refund|dispute)')
         select 'wallet of ' || coalesce(a.owner, m.owner) || ' has ' || coalesce(-a.balance_micro, 0) || ' '
           || coalesce(a.currency, m.currency) || ', its movements ' || coalesce(m.micro, 0)
@@ -197,7 +198,7 @@ INVARIANTS = (
         select 'head at ' || h.id || ', ' || count(e.id) || ' entries up to ' || coalesce(max(e.id), 0)
         from audit_head h left join audit_entry e on true group by h.id, h.hash
         having count(e.id) <> h.id or coalesce(max(e.id), 0) <> h.id"""),
-    *(Invariant(name, sql) for name, sql in refund_invariants.PROMISES.items()),
+    *(Invariant(name, sql) for promises in (refund_invariants.PROMISES, node_invariants.PROMISES) for name, sql in promises.items()),
 )
 
 

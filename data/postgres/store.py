@@ -18,6 +18,7 @@ import stamina
 from data.analytics.lake import Lake
 from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
+from data.postgres.shelves.allocations import AllocationShelf
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.bank import BankShelf
 from data.postgres.shelves.commitments import CommitmentShelf
@@ -28,6 +29,8 @@ from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.money_reads import MoneyReadsShelf
+from data.postgres.shelves.nodes import NodeShelf
+from data.postgres.shelves.notices import NoticeShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
 from data.postgres.shelves.outbox import OutboxShelf
 from data.postgres.shelves.payers import PayerShelf
@@ -79,7 +82,7 @@ class PostgresTransaction:
     @cached_property
     def now(self) -> datetime:
         """The database's clock at the start of this transaction, UTC."""
-        moment: datetime = self.connection.execute(sa.text("select transaction_timestamp()")).scalar_one()
+        moment: datetime = self.connection.execute(sa.text("select site_now()")).scalar_one()
         return moment
 
     @cached_property
@@ -212,6 +215,21 @@ class PostgresTransaction:
     def mail(self) -> MailShelf:
         """What was handed to a mail server."""
         return MailShelf(self.connection)
+
+    @cached_property
+    def nodes(self) -> NodeShelf:
+        """GPU nodes that are rented out."""
+        return NodeShelf(self.connection, self.actor)
+
+    @cached_property
+    def allocations(self) -> AllocationShelf:
+        """Who has which node, and what it was charged."""
+        return AllocationShelf(self.connection, self.actor)
+
+    @cached_property
+    def notices(self) -> NoticeShelf:
+        """What people are told."""
+        return NoticeShelf(self.connection)
 
     @cached_property
     def users(self) -> UserShelf:

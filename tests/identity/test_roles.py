@@ -24,7 +24,7 @@ from engine.users import (
 RULE = Throttle(failures=5, window=timedelta(seconds=60), lock=timedelta(seconds=300))
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WRITES = {Action.BILL_ALL, Action.SETTLE, Action.VOID, Action.SET_RATES, Action.SET_TIER, Action.MANAGE_USERS, Action.PAY,
-          Action.BILL_OWN}
+          Action.BILL_OWN, Action.RENT, Action.MANAGE_NODES}
 
 
 def after(seconds: float) -> datetime:
@@ -45,7 +45,7 @@ def test_every_role_has_its_actions() -> None:
 
 
 def test_a_researcher_sees_and_pays_their_own_only() -> None:
-    assert ALLOWED[Role.RESEARCHER] == {Action.SEE_OWN, Action.BILL_OWN, Action.PAY}
+    assert ALLOWED[Role.RESEARCHER] == {Action.SEE_OWN, Action.BILL_OWN, Action.PAY, Action.RENT}
 
 
 def test_an_auditor_changes_nothing() -> None:

@@ -1,0 +1,100 @@
+-- An allocation is the right to use a node from one instant to another. It is charged from a wallet as it runs, at the price
+-- that was agreed when it was asked for.
+
+create table allocation (
+  id text primary key check (id ~ '^alc_[0-9A-Z]{26}$'),
+  request_key text not null unique check (request_key <> ''),    -- the same form sent twice is one allocation
+  node_id text not null references node,
+  user_id bigint not null references app_user,
+  wallet text not null check (wallet <> ''),   -- its owner in the ledger
+  currency char(3) not null,
+  tenant text not null check (tenant ~ '^[a-z][a-z0-9_-]{0,29}[a-z0-9]$'),       -- the user's name on the node
+  public_key text not null check (public_key <> '' and public_key !~ E'[\n\r]'),
+  rate_card text not null,
+  price_micro_per_hour bigint not null check (price_micro_per_hour between 0 and 1000000000000000),
+  interval_seconds int not null check (interval_seconds between 1 and 86400),    -- the grid that charges end on
+  state text not null check (state in ('requested', 'provisioning', 'active', 'suspended', 'stopping', 'cleanup_failed',
+                                       'released', 'failed')),
+  reason text not null default '',             -- why it stands there
+  requested_at timestamptz not null default site_now(),
+  until_at timestamptz,                        -- the end that was agreed, if any
+  idle_minutes int check (idle_minutes > 0),   -- released when its GPUs did nothing for that long; null: never
+  active_at timestamptz check (active_at = date_trunc('second', active_at)),     -- charges begin, at a whole second
+  stopped_at timestamptz,                      -- charges end
+  closed_at timestamptz,                       -- nothing of it is left on the node
+  charged_to timestamptz,                      -- moved by its charges only
+  billed_seconds bigint not null default 0 check (billed_seconds >= 0),
+  charged_micro bigint not null default 0,
+  constraint it_was_active check ((active_at is null) = (charged_to is null) and charged_to >= active_at),
+  constraint it_is_active check (state not in ('active', 'suspended') or (active_at is not null and stopped_at is null)),
+  constraint it_was_stopped check (state not in ('stopping', 'cleanup_failed', 'released') or stopped_at is not null),
+  constraint charged_to_its_end check (stopped_at is null or active_at is null or charged_to = stopped_at),
+  constraint it_is_over check ((state in ('released', 'failed')) = (closed_at is not null)),
+  constraint a_failed_one_was_free check (state <> 'failed' or active_at is null),
+  constraint floor_formula check (charged_micro = div(billed_seconds::numeric * price_micro_per_hour, 3600))
+) with (fillfactor = 70);                      -- no index is on what charges move: they stay on their page
+create unique index one_live_allocation_a_node on allocation (node_id) where state not in ('released', 'failed');
+create index on allocation (user_id, requested_at desc);
+create index on allocation (wallet, currency) where state in ('active', 'suspended');
+create index on allocation (state) where state not in ('released', 'failed');
+
+create table allocation_event (
+  id bigint generated always as identity primary key,
+  allocation_id text not null references allocation,
+  from_state text,
+  to_state text not null,
+  actor text not null,
+  reason text not null,
+  at timestamptz not null default site_now()
+);
+create index on allocation_event (allocation_id, id);
+call write_once('allocation_event');
+
+create function guard_allocation() returns trigger language plpgsql as $$
+declare moving text[] := array['state', 'reason', 'until_at', 'idle_minutes', 'active_at', 'stopped_at', 'closed_at', 'charged_to'];
+begin
+  if tg_op = 'DELETE' or (to_jsonb(new) - moving) <> (to_jsonb(old) - moving) then
+    raise exception using errcode = 'restrict_violation', message = 'what an allocation agreed never changes, its charges move by themselves';
+  end if;
+  if old.active_at is not null and (new.active_at, new.charged_to) is distinct from (old.active_at, old.charged_to)
+      or old.active_at is null and new.charged_to is distinct from new.active_at then
+    raise exception using errcode = 'restrict_violation', message = 'how far an allocation is charged moves by its charges only';
+  end if;
+  if old.stopped_at is not null and new.stopped_at is distinct from old.stopped_at then
+    raise exception using errcode = 'restrict_violation', message = 'an allocation stops once';
+  end if;
+  if new.state <> old.state and (old.state, new.state) not in (
+      ('requested', 'provisioning'), ('requested', 'failed'), ('requested', 'stopping'),
+      ('provisioning', 'active'), ('provisioning', 'failed'), ('provisioning', 'stopping'),
+      ('active', 'suspended'), ('active', 'stopping'), ('suspended', 'active'), ('suspended', 'stopping'),
+      ('stopping', 'released'), ('stopping', 'cleanup_failed'), ('cleanup_failed', 'released'), ('cleanup_failed', 'stopping')) then
+    raise exception using errcode = 'check_violation', message = 'an allocation does not go from ' || old.state || ' to ' || new.state;
+  end if;
+  return new;
+end $$;
+create trigger guard_allocation before update on allocation for each row when (pg_trigger_depth() = 0) execute function guard_allocation();
+create trigger guard_allocation_gone before delete on allocation for each row execute function guard_allocation();
+create trigger guard_allocation_all before truncate on allocation for each statement execute function refuse_change();
+
+-- What was asked of the node and what it said is done: the intent is committed before the act, the result after it.
+create table allocation_step (
+  allocation_id text not null references allocation,
+  step text not null check (step in ('mark', 'account', 'key', 'open', 'close', 'unkey', 'end', 'unmark')),
+  begun_at timestamptz not null,
+  done_at timestamptz,
+  attempts int not null default 1 check (attempts > 0),
+  primary key (allocation_id, step)
+);
+
+-- What people are told: shown on open pages, and mailed.
+create table notice (
+  id bigint generated always as identity primary key,
+  user_id bigint not null references app_user,
+  kind text not null check (kind ~ '^[a-z_]+[.][a-z_]+$'),   -- runway.hour, allocation.depleted
+  subject text not null,                       -- allocation:ID or wallet:OWNER
+  facts jsonb not null default '{}',           -- what its words are made of
+  created_at timestamptz not null default site_now(),
+  seen_at timestamptz
+);
+create index on notice (user_id, id desc);
+create index on notice (user_id) where seen_at is null;

@@ -1,0 +1,1 @@
+"""Nodes in people's hands, and what they are charged."""
