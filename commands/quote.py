@@ -14,10 +14,10 @@ from commands.output import table
 from engine.explain import decimal
 from engine.money import amount_text, exact_text
 from engine.policy import OPERATOR
-from engine.quote_words import asked_words, quantity_text
+from engine.quote_words import asked_words, cover_words, price_text, quantity_text
 from engine.quotes import Quote, Step, time_lines
 from engine.sbatch import MOST_BYTES, BadRequest, Option, Request, overridden, request, script_options, script_text
-from engine.services.quotes import Owing, Quoted, make_quote
+from engine.services.quotes import Owing, Quoted, Standing, make_quote
 
 HELP = "what a job would cost, step by step, and what would be cheaper: --cpus N --time T, or job.sh"
 STATED = {"cpus": "cpus", "gpus": "gpus", "gpu_model": "gpu-model", "mem": "mem-total", "time": "time", "nodes": "nodes",
@@ -88,8 +88,17 @@ def as_json(made: Quoted) -> dict[str, object]:
         "alternatives": [{"what": one.what, "kind": one.kind, "total_micro": one.total_micro, "saves_micro": one.saves_micro,
                           "start": _utc(one.start), "request": _request(one.request)} for one in quote.alternatives],
         "owing": owing and {"payer": owing.payer, "open_receipts_micro": owing.open_receipts, "unbilled_micro": owing.unbilled,
-                            "since": _utc(owing.since), "balance_micro": owing.balance},
+                            "since": _utc(owing.since)},
+        "wallets": [_standing(one) for one in made.wallets],
         "notes": list(quote.notes)}
+
+
+def _standing(one: Standing) -> dict[str, object]:
+    cover = one.cover
+    return {"owner": cover.wallet.owner, "currency": cover.wallet.currency, "available_micro": cover.wallet.available_micro,
+            "frozen_micro": cover.wallet.frozen_micro, "covers": cover.covers, "left_micro": cover.left_micro,
+            "missing_micro": cover.missing_micro, "missing_with_owed_micro": cover.missing_with_owed_micro,
+            "top_up": one.top_up or None}
 
 
 def _step(step: Step) -> dict[str, object]:
@@ -126,8 +135,14 @@ def as_text(made: Quoted, payer: str, zone: ZoneInfo) -> str:
             [one.what, _local(one.start, zone), _money(one.total_micro, quote), _money(one.saves_micro, quote)]
             for one in quote.alternatives], right=(2, 3))]
     if made.owing:
-        parts += ["", owing_words(made.owing)]
+        parts += ["", owing_words(made.owing), *map(standing_words, made.wallets)]
     return "\n".join(_plain(line) for line in [*parts, "", *quote.notes])
+
+
+def standing_words(one: Standing) -> str:
+    """What a wallet holds beside the quote; where something is missing, where to top it up."""
+    place = f" Top up: {one.top_up}" if one.top_up and one.cover.missing_with_owed_micro else ""
+    return f"Wallet of {one.cover.wallet.owner}: {cover_words(one.cover)}{place}"
 
 
 def owing_words(owing: Owing) -> str:
@@ -139,7 +154,7 @@ def owing_words(owing: Owing) -> str:
 
 
 def _money(micro: int, quote: Quote) -> str:
-    return exact_text(micro) if micro % 10_000 else amount_text(micro, quote.card.currency)
+    return price_text(micro, quote.card.currency)
 
 
 def _local(instant: datetime, zone: ZoneInfo) -> str:

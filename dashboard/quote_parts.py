@@ -11,16 +11,15 @@ from datetime import datetime
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import charts, tables, words
+from dashboard import charts, navigation, tables, words
 from dashboard.reads_quotes import Choices
 from dashboard.words import money, plain
 from engine.errors import DomainError
 from engine.explain import ROUNDING_WORDS
-from engine.money import exact_text
-from engine.quote_words import asked_words
+from engine.quote_words import asked_words, price_text
 from engine.quotes import Quote, Step, time_lines
 from engine.sbatch import MOST_BYTES, Option, Request, overridden, request, script_options, script_text
-from engine.services.quotes import Owing
+from engine.services.quotes import Owing, Standing
 
 FIELDS, SCRIPT = "Fields", "Script"               # they stand in the address as they are
 WHERE = "In the form"
@@ -104,7 +103,7 @@ def price(made: Quote) -> None:
     st.markdown(tables.small(f"{plain(asked_words(made.request))}, from {words.moment(made.start)} to {words.moment(made.end)}"))
     factor = {"factor": tables.number_column("× time", 74, 4)} if any(step.factor not in ("", "1") for step in made.steps) else {}
     tables.table([_row(step, shown) for step, shown in zip(made.steps, made.shown_micro, strict=True)],
-                 {"what": tables.text_column("Meter", 130), "quantity": tables.number_column("Quantity", 100, 4),
+                 {"what": tables.text_column("Meter", 112), "quantity": tables.number_column("Quantity", 100, 4),
                   "unit": tables.text_column("", 90), "price": tables.money_column(f"× {currency} per unit", 116), **factor,
                   "amount": tables.money_column(f"= {currency}", 104, 4)}, key="steps", alt="Quantity, price and amount of each meter")
     said = [f"{plain(step.what)}: {plain(step.detail)}" for step in made.steps if step.detail]
@@ -121,7 +120,7 @@ def _row(step: Step, shown_micro: int) -> dict[str, object]:
 
 def total_text(made: Quote, micro: int) -> str:
     """An amount of the quote: to the smallest coin, or exactly where the card does not round jobs."""
-    return exact_text(micro) if micro % 10_000 else money(micro, decimals=2)
+    return price_text(micro, made.card.currency)
 
 
 def notes(made: Quote) -> None:
@@ -149,6 +148,22 @@ def owing(found: Owing) -> None:
     def sums(micro: dict[str, int]) -> str:
         return " and ".join(money(amount, currency) for currency, amount in sorted(micro.items())) or "nothing"
     tables.rows_of([("Open receipts", sums(dict(found.open_receipts))), ("Unbilled so far this month", sums(dict(found.unbilled)))])
+
+
+def covered(found: Standing) -> None:
+    """What the wallet holds beside the quote; where something is missing, the way to fill it."""
+    cover, currency = found.cover, found.cover.wallet.currency
+    def text(micro: int) -> str:
+        return f"{price_text(micro, currency)} {currency}"
+    rows = [("Available now", text(cover.wallet.available_micro))]
+    rows += [("Frozen", text(cover.wallet.frozen_micro))] if cover.wallet.frozen_micro else []
+    rows.append(("This quote would leave", text(cover.left_micro)) if cover.covers else ("Missing", text(cover.missing_micro)))
+    owed = cover.missing_with_owed_micro
+    rows += [("Missing with what is owed", text(owed))] if owed > cover.missing_micro else []
+    tables.rows_of(rows)
+    if owed and found.top_up:
+        st.page_link(navigation.page_of("top_up"), label="Add funds", icon=":material/add_card:",
+                     query_params={"owner": cover.wallet.owner})
 
 
 def by_start(made: Quote) -> None:

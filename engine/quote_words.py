@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 from engine.explain import UNIT_SIZE, decimal
 from engine.ladders import is_ladder
 from engine.meters import RUN_METERS
-from engine.money import amount_text, exact_text
+from engine.money import amount_text, exact_text, minor_micro
 from engine.rates import METER_UNITS, Policy, Price, RateCard, Rounding
 from engine.sbatch import Request
 from engine.slurm_values import memory_text
+from engine.wallets import Cover
 
 
 def asked_words(asked: Request) -> str:
@@ -35,6 +36,23 @@ def span_words(seconds: int) -> str:
     hours, minutes = divmod(rest // 60, 60)
     parts = [count(days, "day") if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
     return " ".join(part for part in parts if part) or f"{seconds} s"
+
+
+def cover_words(cover: Cover) -> str:
+    """`1,200.00 THB available now; the quote would leave 200.00 THB.`, or how much is missing, and with what is owed already."""
+    def money(micro: int) -> str:
+        return f"{price_text(micro, cover.wallet.currency)} {cover.wallet.currency}"
+    frozen = f", {money(cover.wallet.frozen_micro)} frozen" if cover.wallet.frozen_micro else ""
+    said = f"{money(cover.wallet.available_micro)} available now{frozen}; "
+    said += f"the quote would leave {money(cover.left_micro)}" if cover.covers else f"{money(cover.missing_micro)} missing"
+    if cover.missing_with_owed_micro > cover.missing_micro:
+        said += f"; with what is owed already {money(cover.missing_with_owed_micro)} missing"
+    return f"{said}."
+
+
+def price_text(micro: int, currency: str) -> str:
+    """To the smallest coin, or exactly where that would cut something off."""
+    return exact_text(micro) if micro % minor_micro(currency) else amount_text(micro, currency)
 
 
 def quantity_text(micro: int) -> str:

@@ -60,6 +60,38 @@ class Wallet:
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """What a price would leave of a wallet of the same currency, or what is missing for it; in micro-units.
+
+    `owed_micro` is what its owner owes in that currency already. Nothing is held: it is how the wallet stands now.
+    """
+
+    wallet: Wallet
+    price_micro: int
+    owed_micro: int = 0
+
+    @property
+    def covers(self) -> bool:
+        """Whether it pays all of the price."""
+        return self.missing_micro == 0
+
+    @property
+    def left_micro(self) -> int:
+        """What could be spent after it; nothing where it does not cover it."""
+        return max(0, self.wallet.available_micro - self.price_micro)
+
+    @property
+    def missing_micro(self) -> int:
+        """How much more it would have to hold."""
+        return max(0, self.price_micro - self.wallet.available_micro)
+
+    @property
+    def missing_with_owed_micro(self) -> int:
+        """The same where it has to pay for what is owed already, too."""
+        return max(0, self.price_micro + self.owed_micro - self.wallet.available_micro)
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectWallet:
     """The wallet that a project's members share; `owner` and `members` are names of people, the owner first among them."""
 

@@ -1,4 +1,6 @@
-"""Quote: what a job would cost before it runs, step by step, when it would be cheaper, and what one owes already."""
+"""Quote: what a job would cost before it runs, step by step, when it would be cheaper, and what one owes already, and
+whether a wallet covers it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import streamlit as st
 
 from dashboard import quote_parts, reads_quotes, tables
 from dashboard.access import require
+from dashboard.wallet_parts import whose
 from dashboard.words import plain
 from engine.errors import DomainError
 from engine.services.quotes import Quoted
@@ -33,6 +36,9 @@ def show(person: Person) -> None:
     if found and found.owing:
         with left, tables.card("Already owed", plain(found.owing.payer), "content"):
             quote_parts.owing(found.owing)
+    for one in found.wallets if found else ():
+        with left, tables.card("Wallet", plain(whose(one.cover.wallet.owner)), "content"):
+            quote_parts.covered(one)
 
 
 def answer(found: Quoted | None) -> None:

@@ -44,6 +44,12 @@ def test_people_read_steps_the_total_and_what_the_payer_owes(corehours: Corehour
     assert "768 core-hours" in said and "× 1.00" in said and "At most" in said and "4,320.00" in said
     assert "Tier mu of alice, card mu-v1, policy used" in said and "half the memory (64G)" in said
     assert "alice: open receipts 28.20 THB, unbilled so far this month 28.20 THB." in said
+    assert ("Wallet of alice: 0.00 THB available now; 4,320.00 THB missing; with what is owed already 4,376.40 THB missing."
+            " Top up: http://") in said and "/top-up?owner=alice\n" in said
+    wallet = json.loads(corehours("quote", *EXAMPLE, "-u", "alice", "--json").stdout)["wallets"][0]
+    assert wallet.pop("top_up").endswith("/top-up?owner=alice")
+    assert wallet == {"owner": "alice", "currency": "THB", "available_micro": 0, "frozen_micro": 0, "covers": False, "left_micro": 0,
+                      "missing_micro": 4_320_000_000, "missing_with_owed_micro": 4_376_400_000}
 
 
 @pytest.mark.parametrize(("words", "sentence"), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ def test_a_link_a_field_and_an_upload(open_as: OpenAs, tmp_path: Path) -> None: 
     page = open_as("researcher", "/quote?cpus=16&gpus=2&model=a100&mem=128G&time=2-00:00:00")
     total = page.get_by_test_id("stMetricValue")
     expect(total).to_have_text("4,320.00")
+    expect(page.get_by_role("link", name="Add funds")).to_have_attribute("href", re.compile(r"top-up\?owner=researcher$"))
     page.get_by_role("textbox", name="Memory").fill("32G")
     page.get_by_role("textbox", name="Memory").press("Enter")
     expect(total).to_have_text("2,016.00")

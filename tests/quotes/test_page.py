@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from data.postgres.store import Store
+from engine.money import Money
+from engine.policy import OPERATOR
+from engine.services.adjustments import request_adjustment
 from engine.users import Role
 from tests.pages_operations.conftest import Visit, said, visit  # noqa: F401  a fixture
 
@@ -22,6 +26,17 @@ def test_an_address_is_a_quote(visit: Visit) -> None:    # noqa: F811
     page = said(visit("quote", Role.RESEARCHER, **GOLDEN))
     assert "At most, THB: 4,320.00" in page and "16 CPUs, 2 GPUs" in page
     assert "768.0" in page and "6144.0" in page and "half the memory" in page
+
+
+def test_it_says_what_the_wallet_lacks_and_what_it_would_leave(visit: Visit, store: Store) -> None:    # noqa: F811
+    short = GOLDEN | {"time": "2:00:00"}
+    page = said(visit("quote", Role.RESEARCHER, **short)).replace("\\", "")
+    assert "Missing" in page and "180.00 THB" in page
+    store.run(lambda tx: tx.payers.ensure(["researcher"], "mu"), actor="operator")
+    money = Money(500_000_000, "THB")
+    store.run(lambda tx: request_adjustment(tx, "researcher", money, "to begin with", OPERATOR), actor="operator")
+    page = said(visit("quote", Role.RESEARCHER, **short)).replace("\\", "")
+    assert "This quote would leave" in page and "320.00 THB" in page and "Missing" not in page
 
 
 def test_a_script_is_the_same_quote(visit: Visit) -> None:    # noqa: F811

@@ -9,12 +9,19 @@ import pytest
 
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import NotAllowed
+from engine.money import Money
 from engine.policy import OPERATOR
+from engine.quote_words import cover_words
 from engine.rates import DEFAULT_CARDS, Price, RateCard, Step, flat_prices
 from engine.sbatch import Request
+from engine.services import users
+from engine.services.adjustments import request_adjustment
 from engine.services.payers import set_tier
+from engine.services.project_wallets import open_project_wallet
 from engine.services.quotes import Quoted, make_quote
 from engine.services.rates import publish_cards
+from engine.users import Role
+from engine.wallets import Cover, Wallet
 from tests.engine.usage_frames import ENDED, run
 from tests.flows.examples import ALICE, AUDITOR, BOB, keep_runs
 
@@ -75,11 +82,70 @@ def test_a_quote_of_another_month_sees_that_months_use(store: Store) -> None:
     assert quoted(store).quote.notes[-1].startswith("Nothing is counted as used before it in")
 
 
-def test_what_is_owed_stands_beside_and_no_balance_is_made_up(store: Store) -> None:
+def test_what_is_owed_stands_beside(store: Store) -> None:
     ran(store, 5)
     owing = quoted(store, payer="alice").owing
-    assert owing and (dict(owing.open_receipts), dict(owing.unbilled), owing.balance) == ({}, {"THB": 5_000_000}, None)
-    assert quoted(store).owing is None
+    assert owing and (dict(owing.open_receipts), dict(owing.unbilled)) == ({}, {"THB": 5_000_000})
+    assert quoted(store).owing is None and quoted(store).wallets == ()
+
+
+def give(store: Store, owner: str, micro: int, currency: str = "THB") -> None:
+    """Put money into a wallet by hand."""
+    store.run(lambda tx: request_adjustment(tx, owner, Money(micro, currency), "to begin with", OPERATOR), actor="operator")
+
+
+def wallets(made: Quoted) -> list[tuple[str, int, int, int, int]]:
+    """Whose, what is available, what the quote would leave, what is missing, and what with all that is owed."""
+    return [(one.wallet.owner, one.wallet.available_micro, one.left_micro, one.missing_micro, one.missing_with_owed_micro)
+            for one in (standing.cover for standing in made.wallets)]
+
+
+def test_the_wallet_covers_the_quote_or_it_is_told_what_is_missing_and_where_to_add_it(store: Store) -> None:
+    """The job costs 80.00, and 5.00 are owed already: 79.99 are a satang short, 80.00 are enough for the quote alone."""
+    ran(store, 5)
+    assert wallets(quoted(store, payer="alice")) == [("alice", 0, 0, 80_000_000, 85_000_000)]
+    give(store, "alice", 79_990_000)
+    made = quoted(store, by=ALICE, payer="alice")
+    assert wallets(made) == [("alice", 79_990_000, 0, 10_000, 5_010_000)] and not made.wallets[0].cover.covers
+    assert made.wallets[0].top_up.endswith("/top-up?owner=alice")
+    give(store, "alice", 10_000)
+    made = quoted(store, by=ALICE, payer="alice")
+    assert wallets(made) == [("alice", 80_000_000, 0, 0, 5_000_000)] and made.wallets[0].cover.covers
+    assert cover_words(made.wallets[0].cover) == ("80.00 THB available now; the quote would leave 0.00 THB;"
+                                                  " with what is owed already 5.00 THB missing.")
+    give(store, "alice", 20_000_000)
+    assert wallets(quoted(store, payer="alice")) == [("alice", 100_000_000, 20_000_000, 0, 0)]
+
+
+def test_money_that_a_bank_asks_back_covers_nothing() -> None:
+    cover = Cover(Wallet("alice", "THB", 100_000_000, frozen_micro=60_000_000), 80_000_000)
+    assert not cover.covers and cover.missing_micro == 40_000_000
+    assert cover_words(cover) == "40.00 THB available now, 60.00 THB frozen; 40.00 THB missing."
+
+
+def test_a_projects_wallet_stands_beside_ones_own_for_those_who_share_it(store: Store) -> None:
+    """bob leads a project with a wallet; alice, who does not share it, sees hers alone."""
+    bob = store.run(lambda tx: users.add(tx, "bob", Role.RESEARCHER, "no password", "bob", by=OPERATOR), actor="operator")
+    store.run(lambda tx: open_project_wallet(tx, "ai-lab", "bob", OPERATOR), actor="operator")
+    give(store, "project:ai-lab", 500_000_000)
+    his = [("bob", 0, 0, 80_000_000, 80_000_000), ("project:ai-lab", 500_000_000, 420_000_000, 0, 0)]
+    assert wallets(quoted(store, by=bob, payer="bob")) == wallets(quoted(store, payer="bob")) == his
+    assert [name for name, *_ in wallets(quoted(store, by=replace(ALICE, id=99), payer="alice"))] == ["alice"]
+
+
+def test_a_wallet_of_another_currency_covers_nothing_and_cannot_be_filled_with_it(store: Store) -> None:
+    """alice pays in THB; a quote of a tier in JPY asks for whole yen."""
+    publish(store, replace(GOV, tier="visitor", currency="JPY"))
+    keep_runs(store, run(1))
+    give(store, "alice", 80_000_000)
+    made = quoted(store, payer="alice", tier="visitor")
+    assert wallets(made) == [("alice", 0, 0, 240_000_000, 240_000_000)] and made.wallets[0].top_up == ""
+    assert cover_words(made.wallets[0].cover) == "0 JPY available now; 240 JPY missing."
+
+
+def test_who_may_only_look_is_sent_to_no_wallet(store: Store) -> None:
+    keep_runs(store, run(1))
+    assert [one.top_up for one in quoted(store, by=AUDITOR, payer="alice").wallets] == [""]
 
 
 def test_ones_own_prices_are_everybodys_others_are_for_who_sees_all(store: Store) -> None:
