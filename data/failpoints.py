@@ -14,7 +14,7 @@ PLACES = ("usage.begin", "usage.keep", "receipt.create", "receipt.void", "paymen
           "inbox.claim", "inbox.put_off", "outbox.claim", "outbox.mark", "outbox.put_off",
           "refund.request", "refund.ask", "refund.answer", "reconcile.apply", "reconcile.keep",
           "dashboard.action", "wallets.topup", "wallets.pay", "wallets.adjust", "wallets.confirm", "wallets.assign",
-          "document.issue", "mail.note", "bank.bring", "bank.apply")
+          "document.issue", "mail.note", "bank.bring", "bank.apply", "billing.charge", "billing.stop")
 # Places between two steps.
 STEPS = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
          "inbox.applying", "inbox.applied", "inbox.processed", "outbox.handled")

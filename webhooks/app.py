@@ -22,6 +22,7 @@ from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from webhooks import checkout, html, inbox
+from webhooks.billing_loop import BillingLoop
 from webhooks.intake import Intake
 from webhooks.log import say_soon
 from webhooks.metrics import Metrics
@@ -84,6 +85,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     timer = BackgroundScheduler(timezone="UTC")
     timer.add_job(sweep, "interval", args=[sidecar.store], seconds=SWEEP_SECONDS, coalesce=True, max_instances=1)
     timer.add_job(reconcile_due, "interval", args=[sidecar.store, sidecar.providers], seconds=RECONCILE_SECONDS, coalesce=True,
+                  max_instances=1)
+    timer.add_job(BillingLoop(sidecar.store).turn, "interval", seconds=sidecar.settings.billing_interval_seconds, coalesce=True,
                   max_instances=1)
     sidecar.worker.start()
     sidecar.outbox.start()

@@ -21,6 +21,7 @@ from data.postgres.audit_anchors import Anchors
 from data.postgres.shelves.allocations import AllocationShelf
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.bank import BankShelf
+from data.postgres.shelves.billing import BillingShelf
 from data.postgres.shelves.commitments import CommitmentShelf
 from data.postgres.shelves.documents import DocumentShelf, MailShelf
 from data.postgres.shelves.explain_reads import ExplainReadsShelf
@@ -225,6 +226,11 @@ class PostgresTransaction:
     def allocations(self) -> AllocationShelf:
         """Who has which node, and what it was charged."""
         return AllocationShelf(self.connection, self.actor)
+
+    @cached_property
+    def billing(self) -> BillingShelf:
+        """Charging what runs."""
+        return BillingShelf(self.connection, self.actor)
 
     @cached_property
     def notices(self) -> NoticeShelf:

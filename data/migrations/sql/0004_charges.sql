@@ -5,13 +5,12 @@ create table billing_run (
   started_at timestamptz not null default site_now(),
   ended_at timestamptz,
   by text not null,                            -- which sidecar
-  charges int not null default 0,              -- stretches charged
+  batches int not null default 0,
   allocations int not null default 0,
   depleted int not null default 0,
   warned int not null default 0,
   totals jsonb not null default '{}',          -- micro-units by currency
-  lag_seconds int not null default 0,          -- how far the furthest behind was when it began
-  note text not null default ''
+  lag_seconds bigint not null default 0        -- how far the furthest behind was when it began
 );
 
 -- Whether charges may go on. A clock that jumped stops the loop until a person says that it is right again.

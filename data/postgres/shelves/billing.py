@@ -1,0 +1,212 @@
+"""Charging what runs, many allocations a transaction, a statement a step: claim, lock the wallets, decide, write.
+
+The sum of each step is engine.allocations' (charge_to, affordable_seconds), written as SQL; tests hold the two side by side. Lock
+order: allocations (each sidecar takes what no other has), ledger accounts in ascending id, the audit head last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from data.postgres.shelves.shelf import Shelf
+from engine.allocations import METER, RUNWAY_SECONDS, Runway
+from engine.billing import BillingRun, Ended, LoopState, Warned
+
+_CLAIM = """
+create temp table billing_due on commit drop as
+with due as materialized (
+  select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
+         least(site_now(), until_at) as until
+  from allocation where state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
+  order by id limit :most for update skip locked)
+select id, wallet, currency, price, charged_to, billed_seconds, charged_micro,
+       floor(extract(epoch from until - active_at) / interval_seconds)::bigint * interval_seconds
+         - extract(epoch from charged_to - active_at)::bigint as seconds
+from due"""
+_MAKE_ACCOUNTS = """
+insert into ledger_account (kind, owner, currency, side, floor_micro)
+select 'wallet', wallet, currency, -1, 0 from billing_due group by wallet, currency
+union all select 'income', :meter, currency, -1, null from billing_due group by currency
+on conflict do nothing"""
+_LOCK_ACCOUNTS = """
+create temp table billing_account on commit drop as
+select a.id, a.kind, a.owner, a.currency, a.side * a.balance_micro as balance from ledger_account a
+where (a.kind, a.owner, a.currency) in (select 'wallet', wallet, currency from billing_due
+                                        union select 'income', :meter, currency from billing_due)
+order by a.id for update"""
+# What all before it in its wallet cost is gone; the rest pays for it, or for as many of its seconds as it can.
+_DECIDE = """
+create temp table billing_charge on commit drop as
+with frozen as (select owner, currency, sum(amount_micro) as micro from wallet_freeze where lifted_at is null group by 1, 2),
+priced as (
+  select d.*, w.id as wallet_account, i.id as income_account, w.balance - coalesce(f.micro, 0)::bigint as available,
+         div((d.billed_seconds + d.seconds)::numeric * d.price, 3600)::bigint - d.charged_micro as full_micro
+  from billing_due d join billing_account w on (w.kind, w.owner, w.currency) = ('wallet', d.wallet, d.currency)
+  join billing_account i on (i.kind, i.currency) = ('income', d.currency)
+  left join frozen f on (f.owner, f.currency) = (d.wallet, d.currency)),
+left_over as (
+  select *, greatest(0, available - coalesce(sum(full_micro) over (partition by wallet_account order by id
+      rows between unbounded preceding and 1 preceding), 0))::bigint as left_micro from priced),
+paid as (
+  select *, full_micro > left_micro as short, case when full_micro <= left_micro then seconds
+      else greatest(0, least(seconds, div((charged_micro + left_micro + 1)::numeric * 3600 - 1, nullif(price, 0))::bigint - billed_seconds))
+      end as paid_seconds
+  from left_over)
+select id, wallet, currency, wallet_account, income_account, charged_to, paid_seconds, short, seconds,
+       div((billed_seconds + paid_seconds)::numeric * price, 3600)::bigint - charged_micro as amount
+from paid"""
+_CHARGE = """
+insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)
+select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
+from billing_charge where paid_seconds > 0 order by id"""
+_POST = """
+with made as (
+  insert into ledger_transaction (key, memo, actor, created_at)
+  select 'charge:' || id || ':' || extract(epoch from charged_to)::bigint, '', :actor, site_now()
+  from billing_charge where amount > 0 order by id returning id, key),
+entry as (
+  select m.id as transaction_id, c.currency, c.amount, c.wallet_account, c.income_account
+  from billing_charge c join made m on m.key = 'charge:' || c.id || ':' || extract(epoch from c.charged_to)::bigint where c.amount > 0)
+insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
+select transaction_id, account, currency, micro, 0, 0 from (
+  select transaction_id, wallet_account as account, currency, amount as micro from entry
+  union all select transaction_id, income_account, currency, -amount from entry) e
+order by account, transaction_id"""
+_STOP = """
+with ended as (
+  update allocation a set state = 'stopping', reason = :reason, stopped_at = a.charged_to
+  from billing_charge c where c.id = a.id and c.short
+  returning a.id, a.user_id, a.node_id, a.wallet, a.currency, a.charged_micro),
+told as (
+  insert into allocation_event (allocation_id, from_state, to_state, actor, reason)
+  select id, 'active', 'stopping', :actor, :reason from ended)
+select e.id, e.user_id, n.name as node, e.wallet, e.currency, e.charged_micro from ended e join node n on n.id = e.node_id order by e.id"""
+_LEVELS = " ".join(f"when available * 3600 < {seconds} * burn then {int(level)}" for level, seconds in RUNWAY_SECONDS.items())
+# Of the wallets just charged: who is lower than when people were last told, and whose holders are told now.
+_WARN = f"""
+with wallet as (
+  select b.owner, b.currency, a.side * a.balance_micro
+           - coalesce((select sum(amount_micro) from wallet_freeze f where (f.owner, f.currency) = (b.owner, b.currency)
+                       and lifted_at is null), 0) as available,
+         (select coalesce(sum(price_micro_per_hour), 0) from allocation r where (r.wallet, r.currency) = (b.owner, b.currency)
+            and r.state = 'active') as burn
+  from billing_account b join ledger_account a on a.id = b.id where b.kind = 'wallet'),
+levelled as (select *, case {_LEVELS} else 0 end as level from wallet where burn > 0),
+risen as (
+  update runway_warning w set level = l.level, at = site_now() from levelled l
+  where (w.wallet, w.currency) = (l.owner, l.currency) and l.level between 1 and w.level - 1),
+rested as (delete from runway_warning w using levelled l where (w.wallet, w.currency) = (l.owner, l.currency) and l.level = 0),
+fallen as (
+  insert into runway_warning (wallet, currency, level)
+  select l.owner, l.currency, l.level from levelled l left join runway_warning w on (w.wallet, w.currency) = (l.owner, l.currency)
+  where l.level > coalesce(w.level, 0)
+  on conflict (wallet, currency) do update set level = excluded.level, at = excluded.at
+  returning wallet, currency, level)
+select f.wallet, f.currency, f.level, l.available, l.burn, array_agg(distinct a.user_id order by a.user_id) as user_ids
+from fallen f join levelled l on (l.owner, l.currency) = (f.wallet, f.currency)
+join allocation a on (a.wallet, a.currency, a.state) = (f.wallet, f.currency, 'active')
+group by 1, 2, 3, 4, 5 order by 1, 2"""  # noqa: S608
+_RUN = "id, started_at, ended_at, by, batches, allocations, depleted, warned, totals, lag_seconds"
+_RUNS = f"select {_RUN} from billing_run order by id desc"  # noqa: S608
+_END_RUN = ("update billing_run set ended_at = clock_timestamp(), batches = :batches, allocations = :allocations, depleted = :depleted,"
+            " warned = :warned, totals = cast(:totals as jsonb), lag_seconds = :lag where id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a transaction has in hand: how many allocations, and how far the furthest behind is."""
+
+    allocations: int
+    lag_seconds: int
+
+
+class BillingShelf(Shelf):
+    """The steps of a batch, in their order; the loop's state and its runs."""
+
+    def __init__(self, connection: sa.Connection, actor: str) -> None:
+        super().__init__(connection)
+        self.actor = actor
+
+    def due(self) -> bool:
+        """Whether there is anything to charge."""
+        row = self.one("select exists (select from allocation where state = 'active'"
+                       " and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)) as due")
+        return bool(row and row.due)
+
+    def claim(self, most: int) -> Claimed:
+        """Take up to `most` allocations that are due and that no other sidecar has in hand."""
+        self.execute(_CLAIM, most=most)
+        row = self.one("select count(*) as found, coalesce(max(seconds), 0) as seconds from billing_due")
+        assert row is not None
+        return Claimed(int(row.found), int(row.seconds))
+
+    def decide(self) -> None:
+        """Lock the wallets of what was claimed, and reckon what each pays."""
+        self.execute("analyze billing_due")
+        self.execute(_MAKE_ACCOUNTS, meter=METER)
+        self.execute(_LOCK_ACCOUNTS, meter=METER)
+        self.execute("analyze billing_account")
+        self.execute(_DECIDE)
+        self.execute("analyze billing_charge")
+
+    def write(self, run_id: int) -> Mapping[str, int]:
+        """Write charges and postings; micro-units by currency."""
+        self.execute(_CHARGE, run=run_id)
+        self.execute(_POST, actor=self.actor)
+        return {row.currency: int(row.micro) for row in self.rows("select currency, sum(amount) as micro from billing_charge group by 1")}
+
+    def stop_depleted(self, reason: str) -> list[Ended]:
+        """Those that their wallet could not pay in full are over, at the last second that was paid."""
+        return [Ended(**row._mapping) for row in self.rows(_STOP, actor=self.actor, reason=reason)]
+
+    def warn(self) -> list[Warned]:
+        """The wallets that are lower than when people were last told, with whom to tell; told once a level and fall."""
+        return [Warned(row.wallet, row.currency, Runway(row.level), int(row.available), int(row.burn), tuple(row.user_ids))
+                for row in self.rows(_WARN)]
+
+    def loop(self, lock: bool = False) -> LoopState:
+        """Whether charges may go on. Locked, nobody stops it before this transaction ends."""
+        row = self.one(f"select beat_at, stopped_at, reason from billing_loop {'for share' if lock else ''}")  # noqa: S608
+        assert row is not None
+        return LoopState(**row._mapping)
+
+    def beat(self, at: datetime) -> None:
+        """A turn of the loop."""
+        self.execute("update billing_loop set beat_at = :at where stopped_at is null", at=at)
+
+    def stop_loop(self, at: datetime, reason: str) -> bool:
+        """Stop it everywhere; False when it was stopped already."""
+        return self.execute("update billing_loop set stopped_at = :at, reason = :reason where stopped_at is null",
+                            at=at, reason=reason) == 1
+
+    def resume_loop(self, at: datetime) -> bool:
+        """Let it go on from `at`; False when it was not stopped."""
+        return self.execute("update billing_loop set stopped_at = null, reason = '', beat_at = :at where stopped_at is not null",
+                            at=at) == 1
+
+    def begin_run(self) -> int:
+        """A new run."""
+        row = self.one("insert into billing_run (by) values (:actor) returning id", actor=self.actor)
+        assert row is not None
+        return int(row.id)
+
+    def end_run(self, run_id: int, *, batches: int, allocations: int, depleted: int, warned: int, totals: Mapping[str, int],
+                lag_seconds: int) -> BillingRun:
+        """What became of it; `totals` are micro-units by currency."""
+        row = self.one(f"{_END_RUN} returning {_RUN}", id=run_id, batches=batches, allocations=allocations, depleted=depleted,
+                       warned=warned, totals=json.dumps(dict(totals)), lag=lag_seconds)
+        assert row is not None
+        return BillingRun(**row._mapping)
+
+    def runs(self, most: int = 100) -> list[BillingRun]:
+        """The last ones, the newest first."""
+        return [BillingRun(**row._mapping) for row in self.rows(f"{_RUNS} limit :most", most=most)]
+
+    def sweep(self, before: datetime) -> int:
+        """Forget the runs before `before` that charged nothing."""
+        return self.execute("delete from billing_run where started_at < :before and allocations = 0", before=before)

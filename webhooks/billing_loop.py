@@ -1,0 +1,102 @@
+"""The billing loop: each turn charges all that is due, in batches, as long as its clock can be trusted.
+
+The timer only wakes it. Any number of sidecars turn at once: each takes what no other has in hand, and what one leaves behind
+when it dies the next one charges. The database's clock decides; the machine's monotonic one watches it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from data.postgres.health import TROUBLE
+from data.postgres.store import Store
+from engine.billing import BillingRun, LoopState, Reading, distrust, distrust_at_start
+from engine.services.billing import Billed, bill_batch, stop_billing
+from webhooks.log import say
+
+ACTOR = "billing"
+BATCH = 5_000
+TURN_BATCHES = 1_000
+
+
+def here() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
+class BillingLoop:
+    """One a sidecar. `steady` only goes forward, in seconds; `clock` is this machine's."""
+
+    def __init__(self, store: Store, batch: int = BATCH, steady: Callable[[], float] = time.monotonic,
+                 clock: Callable[[], datetime] = here) -> None:
+        self._store, self._batch, self._steady, self._clock = store, batch, steady, clock
+        self._last: Reading | None = None
+        self._resumed = False
+
+    def turn(self) -> BillingRun | None:
+        """Charge what is due; None when nothing was, or the loop is stopped, or the database is away. Called by a timer."""
+        try:
+            return self._turn()
+        except TROUBLE as error:
+            say("billing.trouble", error=type(error).__name__, detail=str(getattr(error, "orig", error))[:300], alarm=True)
+            return None
+
+    def _turn(self) -> BillingRun | None:
+        state, site = self._store.read(lambda tx: (tx.billing.loop(), tx.now))
+        if not state.running:
+            self._last, self._resumed = None, True
+            say("billing.stopped", reason=state.reason, alarm=True)
+            return None
+        if why := self._distrust(site, state):
+            self._stop(why)
+            return None
+        self._store.run(lambda tx: tx.billing.beat(tx.now), actor=ACTOR)
+        return self._charge()
+
+    def _distrust(self, site: datetime, state: LoopState | None = None) -> str:
+        """Why the site's clock cannot be trusted at this moment. What was read well is the next one's measure."""
+        now = Reading(site, self._steady())
+        if self._last is None and state is not None and not self._resumed:
+            why = distrust_at_start(site, self._clock(), state.beat_at)
+        else:
+            why = distrust(now, self._last)
+        if not why:
+            self._last, self._resumed = now, False
+        return why
+
+    def _stop(self, why: str) -> None:
+        stopped = self._store.run(lambda tx: stop_billing(tx, why), actor=ACTOR, place="billing.stop")
+        self._last = None
+        if stopped:
+            say("billing.stopped", reason=why, alarm=True)
+
+    def _charge(self) -> BillingRun | None:
+        """Batches until nothing is due."""
+        run_id = self._store.run(lambda tx: tx.billing.begin_run() if tx.billing.due() else 0, actor=ACTOR)
+        if not run_id:
+            return None
+        done: list[Billed] = []
+        while len(done) < TURN_BATCHES and (billed := self._batch_of(run_id)).allocations:
+            done.append(billed)
+        return self._note(run_id, done)
+
+    def _batch_of(self, run_id: int) -> Billed:
+        billed = self._store.run(lambda tx: bill_batch(tx, run_id, self._batch, self._distrust), actor=ACTOR, place="billing.charge")
+        if billed.stopped:
+            self._stop(billed.stopped)
+        return billed
+
+    def _note(self, run_id: int, done: list[Billed]) -> BillingRun:
+        totals: Counter[str] = Counter()
+        for billed in done:
+            totals.update(dict(billed.totals))
+        lag = max((one.lag_seconds for one in done), default=0)
+        run = self._store.run(lambda tx: tx.billing.end_run(
+            run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
+            warned=sum(one.warned for one in done), totals=totals, lag_seconds=lag), actor=ACTOR)
+        say("billing.charged", run=run_id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
+            lag_seconds=run.lag_seconds)
+        return run
