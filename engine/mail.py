@@ -1,7 +1,7 @@
-"""Mail that carries a document: what it says, and the name it always has.
+"""Mail: what one says that carries a document, and the name that each always has.
 
-The Message-ID follows from document and recipient, so the same mail sent twice, after an answer that was lost, is the same message
-to every mail system. Pure: knows no server and no file.
+The Message-ID follows from what it is about and its recipient, so the same mail sent twice, after an answer that was lost, is the
+same message to every mail system. Pure: knows no server and no file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPENING = {
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One mail: to whom, and what it says. The document goes with it as PDF."""
+    """One mail: to whom, and what it says. The document, if it names one, goes with it as PDF."""
 
     message_id: str
     recipient: str

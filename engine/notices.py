@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+SEND = "notice.send"
+
 
 class NoticeKind(StrEnum):
     """What somebody is told."""
@@ -50,3 +52,52 @@ class Notice:
     facts: Mapping[str, object]
     created_at: datetime
     seen_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What somebody is to be told. Facts are numbers, texts or null; instants are ISO 8601, amounts are texts with their currency."""
+
+    user_id: int
+    kind: NoticeKind
+    subject: str
+    facts: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        if missing := FACTS[self.kind] - self.facts.keys():
+            raise ValueError(f"a notice of {self.kind} is told with {', '.join(sorted(missing))}")
+
+
+_RUNWAY = frozenset({"wallet", "available", "burn"})
+_COST = frozenset({"node", "charged"})
+FACTS: dict[NoticeKind, frozenset[str]] = {
+    NoticeKind.RUNWAY_DAY: _RUNWAY,
+    NoticeKind.RUNWAY_HOUR: _RUNWAY,
+    NoticeKind.RUNWAY_MINUTES: _RUNWAY,
+    NoticeKind.READY: frozenset({"node", "host", "port", "tenant"}),
+    NoticeKind.FAILED: frozenset({"node", "why"}),
+    NoticeKind.DEPLETED: _COST | {"wallet"},
+    NoticeKind.ENDING: frozenset({"node", "until"}),
+    NoticeKind.ENDED: _COST | {"reason"},
+    NoticeKind.IDLE: frozenset({"node", "minutes", "release_minutes"}),
+    NoticeKind.SUSPENDED: frozenset({"node"}),
+    NoticeKind.RESUMED: frozenset({"node", "seconds"}),
+    NoticeKind.RELEASED: _COST,
+}
+"""What the words of each kind are made of: `burn` an hour, `seconds` of a pause that was free, `minutes` that GPUs did nothing,
+`release_minutes` after which the node is released (null: it stays)."""
+
+
+def about_wallet(owner: str) -> str:
+    """The subject of what is told of a wallet."""
+    return f"wallet:{owner}"
+
+
+def about_allocation(id: str) -> str:
+    """The subject of what is told of an allocation."""
+    return f"allocation:{id}"
+
+
+def send_job(number: int) -> tuple[str, str, dict[str, object]]:
+    """Kind, key and payload of the job that mails a notice."""
+    return SEND, str(number), {"notice": number}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from email.utils import parseaddr
 from urllib.parse import quote
 
 from data.documents.pdf import pdf
 from data.settings import Settings
 from engine.documents import Document, DocumentKind, Language
 from engine.errors import IllegalMove
-from engine.mail import Letter, letter
+from engine.mail import letter
 from engine.outbox import Job
 from engine.services.documents import issue_and_send
-from webhooks import mail
+from webhooks.delivery import deliver, sender_domain
 from webhooks.jobs import ACTOR, Context
 
 
@@ -35,29 +34,10 @@ def send(job: Job, context: Context) -> str:
     note = letter(document, recipient, Language(job.word("language")), sender_domain(settings), _page(settings, document))
     if context.store.read(lambda tx: tx.mail.sent(note.message_id)):
         return f"{note.message_id} was sent before"
-    via = _deliver(settings, note, document, job, context)
+    via = deliver(note, document.issued_at, pdf(document.facts, note.language), job, context)
     if via:
         context.store.run(lambda tx: tx.mail.note(note.message_id, recipient, number, via), actor=ACTOR, place="mail.note")
     return f"{note.message_id} through {via}" if via else "no mail server is set up: not sent"
-
-
-def _deliver(settings: Settings, note: Letter, document: Document, job: Job, context: Context) -> str:
-    """Hand it over, or keep it where there is no server in development; through what, "" when nothing was done."""
-    sender = settings.mail_from or f"{settings.site_name} <billing@{sender_domain(settings)}>"
-    wire = mail.message(note, sender, document.issued_at, pdf(document.facts, note.language))
-    if settings.smtp_url is not None:
-        server = mail.Server.from_url(settings.smtp_url.get_secret_value())
-        context.hold(job)
-        mail.send(server, parseaddr(sender)[1], note.recipient, wire)
-        return server.host
-    if settings.development:
-        return str(mail.keep(settings.home / "mail", note, wire).parent.name)
-    return ""
-
-
-def sender_domain(settings: Settings) -> str:
-    """The domain that mail comes from, which its names end with."""
-    return parseaddr(settings.mail_from)[1].partition("@")[2] or "corehours.invalid"
 
 
 def _page(settings: Settings, document: Document) -> str:

@@ -44,14 +44,15 @@ class Server:
 
 
 def message(letter: Letter, sender: str, at: datetime, paper: bytes) -> bytes:
-    """The mail as it goes over the line: the same letter makes the same bytes."""
+    """The mail as it goes over the line, with its document if there is one: the same letter makes the same bytes."""
     mail = EmailMessage(policy=SMTP)
     mail["From"], mail["To"], mail["Subject"] = sender, letter.recipient, letter.subject
     mail["Date"], mail["Message-ID"] = format_datetime(at), letter.message_id
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(letter.body, cte="base64")
-    mail.add_attachment(paper, maintype="application", subtype="pdf", filename=f"{letter.document}-{letter.language}.pdf")
-    mail.set_boundary(f"=_{letter.message_id.strip('<>').replace('@', '_')[:60]}")
+    if paper:
+        mail.add_attachment(paper, maintype="application", subtype="pdf", filename=f"{letter.document}-{letter.language}.pdf")
+        mail.set_boundary(f"=_{letter.message_id.strip('<>').replace('@', '_')[:60]}")
     return mail.as_bytes()
 
 

@@ -15,7 +15,7 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
 from engine.ports import PaymentProvider
-from webhooks import document_jobs, reconciler, refunds
+from webhooks import document_jobs, notice_jobs, reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -30,6 +30,7 @@ HANDLERS: dict[str, Handler] = {
     "reconcile.day": reconciler.reconcile_day,
     "document.issue": document_jobs.issue,
     "mail.send": document_jobs.send,
+    "notice.send": notice_jobs.send,
 }
 
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from engine.billing import DEPLETED, Ended, Warned
 from engine.errors import IllegalMove
 from engine.money import Money
-from engine.notices import NoticeKind
+from engine.notices import News, NoticeKind, about_allocation, about_wallet
 from engine.policy import allow
 from engine.ports import Transaction
 from engine.services.allocations import RELEASE_JOB
-from engine.services.notices import tell
+from engine.services.notices import tell_many
 from engine.users import Action, Person
 from engine.wallets import check_reason
 
@@ -54,14 +54,12 @@ def bill_batch(tx: Transaction, run_id: int, most: int, distrust: Callable[[date
 
 def _tell(tx: Transaction, ended: list[Ended], warned: list[Warned]) -> None:
     tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
-    for one in ended:
-        tell(tx, one.user_id, NoticeKind.DEPLETED, f"allocation:{one.id}",
-             {"node": one.node, "wallet": one.wallet, "charged": str(Money(one.charged_micro, one.currency))})
-    for low in warned:
-        for user_id in low.user_ids:
-            tell(tx, user_id, low.kind, f"wallet:{low.wallet}", {
-                "wallet": low.wallet, "available": str(Money(low.available_micro, low.currency)),
-                "burn": str(Money(low.burn_micro_per_hour, low.currency))})
+    news = [News(one.user_id, NoticeKind.DEPLETED, about_allocation(one.id),
+                 {"node": one.node, "wallet": one.wallet, "charged": str(Money(one.charged_micro, one.currency))}) for one in ended]
+    news += [News(user_id, low.kind, about_wallet(low.wallet), {
+                  "wallet": low.wallet, "available": str(Money(low.available_micro, low.currency)),
+                  "burn": str(Money(low.burn_micro_per_hour, low.currency))}) for low in warned for user_id in low.user_ids]
+    tell_many(tx, news)
 
 
 def stop_billing(tx: Transaction, reason: str) -> bool:

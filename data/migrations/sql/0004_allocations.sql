@@ -98,3 +98,4 @@ create table notice (
 );
 create index on notice (user_id, id desc);
 create index on notice (user_id) where seen_at is null;
+create index on notice (subject, kind);

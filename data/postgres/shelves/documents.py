@@ -74,7 +74,7 @@ class MailShelf(Shelf):
         """True when a mail server has taken this message."""
         return self.one("select 1 from mail where message_id = :id", id=message_id) is not None
 
-    def note(self, message_id: str, recipient: str, document: str, via: str) -> None:
+    def note(self, message_id: str, recipient: str, document: str | None, via: str) -> None:
         """A mail server has taken it."""
         self.execute("insert into mail (message_id, recipient, document, via) values (:id, :recipient, :document, :via)"
                      " on conflict do nothing", id=message_id, recipient=recipient, document=document, via=via)

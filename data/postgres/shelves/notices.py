@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
 
 from data.postgres.shelves.shelf import Shelf
-from engine.notices import Notice, NoticeKind
+from engine.notices import News, Notice, NoticeKind
 
 
 class NoticeShelf(Shelf):
     """Rows of notice."""
 
-    def add(self, user_id: int, kind: NoticeKind, subject: str, facts: Mapping[str, object]) -> int:
-        """Tell somebody; the notice's number."""
-        row = self.one("insert into notice (user_id, kind, subject, facts) values (:user, :kind, :subject, cast(:facts as jsonb))"
-                       " returning id", user=user_id, kind=str(kind), subject=subject, facts=json.dumps(facts))
-        assert row is not None
-        return int(row.id)
+    def add_many(self, news: Sequence[News]) -> list[int]:
+        """Tell people; the numbers of those that are to be mailed: to whom has an address and is not shut out."""
+        rows = self.rows(
+            "with fresh as (insert into notice (user_id, kind, subject, facts)"
+            " select n.user_id, n.kind, n.subject, cast(n.facts as jsonb) from unnest(cast(:users as bigint[]), cast(:kinds as text[]),"
+            " cast(:subjects as text[]), cast(:facts as text[])) with ordinality n(user_id, kind, subject, facts, place) order by place"
+            " returning id, user_id)"
+            " select f.id from fresh f join app_user u on u.id = f.user_id where u.email <> '' and u.disabled_at is null order by f.id",
+            users=[one.user_id for one in news], kinds=[str(one.kind) for one in news], subjects=[one.subject for one in news],
+            facts=[json.dumps(dict(one.facts)) for one in news])
+        return [row.id for row in rows]
+
+    def told(self, subject: str, kind: NoticeKind, since: datetime | None = None) -> bool:
+        """Whether anybody was told that of `subject`, ever or since then."""
+        return self.one("select 1 from notice where subject = :subject and kind = :kind"
+                        " and (cast(:since as timestamptz) is null or created_at >= :since) limit 1",
+                        subject=subject, kind=str(kind), since=since) is not None
 
     def get(self, id: int) -> Notice | None:
         """One by its number."""

@@ -33,6 +33,10 @@ class UserShelf(Shelf):
         """The person called `name`, disabled or not."""
         return _person(self.one(f"{_PERSON} from app_user u where u.name = :name", name=name))
 
+    def by_id(self, id: int) -> Person | None:
+        """The person with that number, disabled or not."""
+        return _person(self.one(f"{_PERSON} from app_user u where u.id = :id", id=id))
+
     def everybody(self) -> list[Person]:
         """All people by name."""
         rows = self.rows(f"{_PERSON} from app_user u order by u.name")
