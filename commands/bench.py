@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 
+from bench.billing_loop import bench_billing_loop
 from bench.finance import bench_finance
 from bench.ingest import bench_ingest
 from bench.rate import bench_rate
@@ -15,15 +16,16 @@ from bench.what_if import bench_what_if
 from commands.output import table
 
 HELP = "measure a part of the product beside its limit"
-BENCHES = {"finance": bench_finance, "ingest": bench_ingest, "rate": bench_rate, "scale": bench_scale, "webhooks": bench_webhooks,
-           "what-if": bench_what_if}
-EVENTS = {"webhooks": 5_000}            # what counts events, not jobs, begins smaller
+BENCHES = {"billing-loop": bench_billing_loop, "finance": bench_finance, "ingest": bench_ingest, "rate": bench_rate,
+           "scale": bench_scale, "webhooks": bench_webhooks, "what-if": bench_what_if}
+EVENTS = {"webhooks": 5_000, "billing-loop": 100_000}       # what counts no jobs has a size of its own
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.add_argument("name", choices=sorted(BENCHES))
-    parser.add_argument("--size", type=_positive, metavar="N", help="how many jobs (default 1,000,000), or events (default 5,000)")
+    parser.add_argument("--size", type=_positive, metavar="N",
+                        help="how many jobs (default 1,000,000), events (5,000), or allocations (100,000)")
     parser.add_argument("--runs", type=_positive, default=3, metavar="N", help="runs of each, in turns (default 3)")
     parser.add_argument("--json", action="store_true")
 
