@@ -7,6 +7,7 @@ there through `site.store`. `open_as("admin", "/rates")` is a page of a fresh br
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -23,11 +24,13 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from dashboard.gate import SESSION_COOKIE
 from data import passwords
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.policy import OPERATOR
 from engine.services import users
+from engine.services.users import fingerprint
 from engine.users import Role
 from tests.conftest import AUDIT_KEY
 
@@ -109,16 +112,24 @@ def new_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def open_as(site: Site, new_page: Callable[..., Page]) -> OpenAs:
-    """`open_as("admin", "/rates", scheme="dark")`: signed in, at that address."""
+    """`open_as("admin", "/rates", scheme="dark")`: signed in, at that address. The session is one that was begun before: how
+    people begin one is test_identity's subject."""
     def make(name: str, path: str = "/", **view: object) -> Page:
         page = new_page(**view)
+        page.context.add_cookies([{"name": SESSION_COOKIE, "value": session_of(site, name), "url": site.url, "httpOnly": True}])
         page.goto(path)
-        fill_sign_in(page, name, site.password(name))
         page.get_by_role("button", name="Sign out", exact=True).wait_for()
         settled(page)
         return page
 
     return make
+
+
+def session_of(site: Site, name: str) -> str:
+    """The token of a new session of somebody."""
+    token = secrets.token_urlsafe(32)
+    site.store.run(lambda tx: tx.sessions.open(fingerprint(token), users.find(tx, name).id, 1, "127.0.0.1", "tests"))
+    return token
 
 
 def fill_sign_in(page: Page, name: str, password: str) -> None:
