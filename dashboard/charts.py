@@ -6,13 +6,13 @@ Amounts come as integer micro-units and become floats only for drawing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.words import METER_NAMES, METERS, money
+from dashboard.words import METER_NAMES, METERS, money, zone
 
 PALETTE = {
     "light": dict(zip(METERS, ("#053F96", "#E35A10", "#128C68", "#A0348A", "#6B5200", "#3C9BE0", "#7B8AA1"), strict=True)),
@@ -68,6 +68,26 @@ def ranking(names: Sequence[str], micro: Sequence[int], key: str, *, currency: s
     figure.update_xaxes(visible=False, fixedrange=True, range=[min(0.0, *values, 0.0), max(1e-9, *values, 1e-9) * 1.02])
     figure.update_yaxes(autorange="reversed", fixedrange=True, ticks="", automargin=True, type="category")
     return st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+
+
+def curve(at: Sequence[datetime], values: Sequence[float | None], key: str, *, unit: str = "%", top: float | None = None,
+          height: int = 120, alt: str = "") -> Any:
+    """One line over time in the site's zone, gaps where nothing was measured. `top` fixes the scale, 100 for a share."""
+    tone = theme()
+    figure = go.Figure(go.Scatter(
+        x=[one.astimezone(zone()).replace(tzinfo=None) for one in at], y=list(values), mode="lines", connectgaps=False,
+        line={"color": BAR[tone], "width": 1.6}, fill="tozeroy" if top else None,
+        hovertemplate=f"%{{x|%-d %b %H:%M}}: %{{y:,.0f}} {unit}<extra></extra>"))
+    figure.update_layout(height=height, margin={"l": 0, "r": 0, "t": 6, "b": 0}, showlegend=False, hovermode="closest")
+    figure.update_xaxes(showgrid=False, fixedrange=True, title=None, type="date", nticks=6,
+                        tickformat="%H:%M" if _within_a_day(at) else "%-d %b")
+    figure.update_yaxes(nticks=3, zeroline=False, fixedrange=True, title=None, tickformat=",.0f", rangemode="tozero",
+                        **({"range": [0, top * 1.03]} if top else {}))
+    return st.plotly_chart(figure, key=key, config=CONFIG, alt=alt or None)
+
+
+def _within_a_day(at: Sequence[datetime]) -> bool:
+    return not at or max(at) - min(at) <= timedelta(days=1)
 
 
 def brushed(event: Any) -> tuple[date, date] | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard import dialogs
+
 REASON_LETTERS = 10
 
 
@@ -34,5 +36,6 @@ def _buttons(verb: str, keep: str) -> bool:
         kept = st.form_submit_button(keep)
         pressed = st.form_submit_button(verb, type="primary")
     if kept:
+        dialogs.close()
         st.rerun()
     return pressed

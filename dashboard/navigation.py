@@ -12,7 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, actions
+from dashboard import access, actions, dialogs
 from dashboard.connection import store
 from dashboard.words import plain, zone
 from engine.services import users
@@ -42,6 +42,8 @@ RESEARCH = (
     Entry("receipt", "Receipt", "receipt", "receipt", Action.SEE_OWN, shown=False),
     Entry("wallet", "Wallet", "account_balance_wallet", "wallet", Action.SEE_OWN),
     Entry("top_up", "Add funds", "add_card", "top-up", Action.SEE_OWN, shown=False),
+    Entry("nodes", "GPU nodes", "memory", "nodes", Action.SEE_OWN),
+    Entry("allocation", "Allocation", "memory", "allocation", Action.SEE_OWN, shown=False),
     Entry("profile", "Profile", "person", "profile", shown=False),
 )
 OPERATIONS = (
@@ -75,6 +77,7 @@ def show() -> None:
     st.logo(str(STATIC / "logo.svg"), size="medium")
     page = st.navigation(menu(person), expanded=True)
     foot(person)
+    dialogs.leave(page.url_path)
     page.run()
     actions.show_toast()
 

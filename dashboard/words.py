@@ -25,12 +25,12 @@ STATE_COLOURS = {
                      "taken", "confirmed", "credited", "applied", "processed", "done", "won"), "green"),
     **dict.fromkeys(("allocated", "running", "submitted", "processing", "working"), "blue"),
     **dict.fromkeys(("pending", "draining", "maintenance", "held", "unapplied", "late", "scheduled",
-                     "requested", "received", "queued", "open", "waiting"), "orange"),
+                     "requested", "received", "queued", "open", "waiting", "suspended"), "orange"),
     **dict.fromkeys(("provisioning", "stopping"), "violet"),
     **dict.fromkeys(("failed", "quarantined", "cleanup_failed", "overdue", "broken", "refused", "rejected",
                      "dead", "differs", "lost"), "red"),
     **dict.fromkeys(("draft", "unbilled", "void", "released", "expired", "refunded", "archived", "disabled",
-                     "withdrawn", "set_aside"), "gray"),
+                     "withdrawn", "set_aside", "retired"), "gray"),
 }
 
 

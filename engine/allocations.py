@@ -212,6 +212,12 @@ def burn_micro_per_hour(allocations: Iterable[Allocation]) -> int:
     return sum(one.price_micro_per_hour for one in allocations if one.state is AllocationState.ACTIVE)
 
 
+def uncharged_micro(allocations: Iterable[Allocation], now: datetime) -> int:
+    """What those that are charged now have cost since they were last charged."""
+    return sum(charged_after(one.billed_seconds + whole_seconds(one.charged_to, now), one.price_micro_per_hour) - one.charged_micro
+               for one in allocations if one.state is AllocationState.ACTIVE and one.charged_to is not None)
+
+
 def runway_seconds(available_micro: int, burn_micro_per_hour: int) -> int | None:
     """How long `available_micro` lasts; None where nothing is burnt."""
     return max(0, available_micro) * HOUR_SECONDS // burn_micro_per_hour if burn_micro_per_hour > 0 else None

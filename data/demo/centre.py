@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from data.demo import money
+from data.demo import money, nodes
 from data.demo.jobs import corrected, demo_usage, to_the_minute
 from data.demo.people import DEMO_USERS, MEMBERS, DemoUser, DemoUsers
 from data.passwords import hashed
@@ -23,7 +23,7 @@ from data.postgres.shelves.usage_reads import Scope
 from data.postgres.store import PostgresTransaction, Store
 from engine.errors import DomainError, NothingToBill
 from engine.policy import OPERATOR
-from engine.rates import with_prices
+from engine.rates import Price, RateCard, Step, with_prices
 from engine.receipts import Receipt, ReceiptStatus
 from engine.services import rates, receipts, users
 from engine.usage import UsageBatch
@@ -37,6 +37,7 @@ Say = Callable[[str], None]
 OVERDUE = "r.becker"                    # has not paid the month before last
 LATE = ("researcher", "ananya.k", "k.wongsa", "n.okafor")      # have not paid the last month yet
 REISSUED = "researcher"                 # three months ago one of theirs was voided and made again
+MODELS = {"h100": 220, "l40s": 70, "rtx4090": 36}             # percent of what any other GPU costs
 MEANS = ("bank transfer", "project grant", "cheque")
 
 
@@ -90,6 +91,9 @@ def load(store: Store, progress: Say = silent, today: datetime | None = None) ->
     if money.offered(store):
         progress("demo centre: wallets")
         money.fill_wallets(store, today)
+        if store.settings.node_provisioner == "dummy":
+            progress("demo centre: GPU nodes")
+            nodes.rent(store, today)
     return DEMO_USERS
 
 
@@ -112,6 +116,7 @@ def _add_people(tx: PostgresTransaction, hashes: dict[str, str]) -> Person:
     made = {person.name: _add(tx, person, hashes[person.name]) for person in DEMO_USERS.people}
     for member in MEMBERS:
         tx.payers.ensure([member.name], member.tier)
+    nodes.add_renters(tx, OPERATOR)
     return made["finance"]
 
 
@@ -120,15 +125,22 @@ def _add(tx: PostgresTransaction, person: DemoUser, password_hash: str) -> Perso
 
 
 def _prices(tx: PostgresTransaction, today: datetime) -> None:
-    """A second card for two tiers, a few months old: companies got GPUs cheaper, the university's memory too."""
+    """A second card for each tier, a few months old: companies got GPUs cheaper, the university's memory too, and models of GPUs
+    have prices of their own."""
     since = {age: month.start for month in _months(today, tx.settings.zone) if (age := month.age) in (5, 3)}
     admin = users.find(tx, "admin")
     for tier, valid_from, change, note in (
             ("private", since[5], {"gpu": 90_000_000}, "GPU-hours for companies at 90"),
-            ("mu", since[3], {"mem": 400_000}, "Memory at 0.40, as the senate decided")):
-        newest = [card for card in tx.rates.book() if card.tier == tier][-1]
-        card = replace(with_prices(newest, **change), version=0, valid_from=valid_from, note=note)
+            ("mu", since[3], {"mem": 400_000}, "Memory at 0.40, as the senate decided"),
+            ("gov", since[3], {}, "Prices of GPU models")):
+        newest = with_prices([card for card in tx.rates.book() if card.tier == tier][-1], **change)
+        card = replace(newest, version=0, valid_from=valid_from, note=note, prices=(*newest.prices, *_models(newest)))
         rates.publish_cards(tx, [card], admin)
+
+
+def _models(card: RateCard) -> list[Price]:
+    """What GPUs cost whose model a job or a node names, beside the others."""
+    return [Price("gpu", (Step(0, card.price_micro("gpu") * percent // 100),), model) for model, percent in MODELS.items()]
 
 
 def _months(today: datetime, zone: ZoneInfo) -> Iterator[Month]:

@@ -33,7 +33,9 @@ T = TypeVar("T")
 PROVIDER, WORKER = "dummy", "worker"
 PROJECT, OWNER, SHARES = "ai-lab", "pi", "researcher"
 # days ago, whose wallet, how much in whole units, who pressed the button
-TOPUPS = ((62, "researcher", 1000, "researcher"), (47, project_owner(PROJECT), 5000, OWNER), (33, "researcher", 500, "researcher"),
+TOPUPS = (*((days, name, units, name) for days, name, units in (
+    (34, "somchai.p", 14000), (36, "siriporn.t", 4600), (35, "m.jones", 24000), (37, "w.nattapong", 7000))),
+          (62, "researcher", 1000, "researcher"), (47, project_owner(PROJECT), 5000, OWNER), (33, "researcher", 500, "researcher"),
           (19, "pi", 2000, "pi"), (12, "researcher", 500, "researcher"))
 # days ago, whose wallet, by how much, why; the large one waits for a second admin
 CHANGES = ((40, "ananya.k", 200, "Part of the summer school's grant"),

@@ -30,6 +30,7 @@ from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.money_reads import MoneyReadsShelf
+from data.postgres.shelves.node_reads import NodeReadsShelf
 from data.postgres.shelves.nodes import NodeShelf
 from data.postgres.shelves.notices import NoticeShelf
 from data.postgres.shelves.operations_reads import OperationsReadsShelf
@@ -231,6 +232,11 @@ class PostgresTransaction:
     def billing(self) -> BillingShelf:
         """Charging what runs."""
         return BillingShelf(self.connection, self.actor)
+
+    @cached_property
+    def node_reads(self) -> NodeReadsShelf:
+        """What people read of nodes."""
+        return NodeReadsShelf(self.connection)
 
     @cached_property
     def notices(self) -> NoticeShelf:

@@ -65,6 +65,9 @@ def request_allocation(tx: Transaction, node_name: str, key_text: str, wallet: s
     key = parse_public_key(key_text)
     check_term(tx.now, until)
     node = _locked_node(tx, node_name)
+    made = tx.allocations.of_request(f"{by.id}:{request_key}")      # once more: the other click may have been first to the node
+    if made is not None:
+        return made
     check_node_free(node)
     card = card_for(tx, wallet)
     price = price_micro_per_hour(card, node)

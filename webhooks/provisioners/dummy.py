@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+from data.ssh_keys import place_key
 from engine.gpu_readings import ClockOffset, GpuReading
 from engine.nodes import NodeAddress
 from engine.payments import Outcome
@@ -31,11 +29,12 @@ from engine.provisioning import (
     Trouble,
     tell_nobody,
 )
-from engine.ssh_keys import PublicKey, parse_host_key
+from engine.ssh_keys import PublicKey
 from webhooks.provisioners.dummy_site import DummyNode, DummySite, Fault, User
 
-GPU_COUNT = 4
-GPU_MODEL, GPU_MIB = "NVIDIA A100-SXM4-80GB", 81920
+GPUS = {"h100": (8, "NVIDIA H100 80GB HBM3", 81559), "l40s": (4, "NVIDIA L40S", 46068),      # by what a node's name begins with
+        "rtx4090": (2, "NVIDIA GeForce RTX 4090", 24564)}
+OTHERS = (4, "NVIDIA A100-SXM4-80GB", 81920)
 
 
 def utc_now() -> datetime:
@@ -54,11 +53,10 @@ class DummyProvisioner:
 
     def host_key(self, host: str, port: int) -> PublicKey:
         """Always the same for one place."""
-        private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{host}:{port}".encode()).digest())
-        return parse_host_key(private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode("ascii"))
+        return place_key(host, port)
 
     def probe(self, node: NodeAddress) -> Probe:
-        """Four GPUs, and a clock that is right."""
+        """The GPUs that its name promises (h100-01 has H100, any other name A100), and a clock that is right."""
         return Probe(tuple(self.sample(node)), ClockOffset(0, 0))
 
     def provision(self, node: NodeAddress, tenancy: Tenancy, steps: Sequence[Step] = PROVISION, told: Told = tell_nobody) -> None:
@@ -83,7 +81,7 @@ class DummyProvisioner:
         with self.site.opened() as site:
             there = site.nodes.setdefault(node.name, DummyNode())
             busy, fixed = any(user.open for user in there.users.values()), there.load_percent
-        return tuple(_reading(node.name, index, busy, fixed, self.clock()) for index in range(GPU_COUNT))
+        return tuple(_reading(node.name, index, busy, fixed, self.clock()) for index in range(_gpus(node.name)[0]))
 
     def _reach(self, node: NodeAddress) -> Fault | None:
         """What is to go wrong later; raises what goes wrong on the way."""
@@ -233,4 +231,9 @@ def _holding(node: DummyNode, name: str) -> Holding:
 def _reading(node: str, index: int, busy: bool, fixed: int | None, now: datetime) -> GpuReading:
     draw = hashlib.sha256(f"{node}:{index}:{now:%Y%m%d%H%M}".encode()).digest()[0]
     load = 0 if not busy else fixed if fixed is not None else 40 + draw % 60
-    return GpuReading(index, GPU_MODEL, GPU_MIB, 4 + GPU_MIB * load // 200, load, 31 + load // 2)
+    _, model, mib = _gpus(node)
+    return GpuReading(index, model, mib, 4 + mib * load // 200, load, 31 + load // 2)
+
+
+def _gpus(node: str) -> tuple[int, str, int]:
+    return GPUS.get(node.split("-")[0], OTHERS)
