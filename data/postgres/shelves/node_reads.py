@@ -1,4 +1,4 @@
-"""What pages and commands read of nodes: loads, charges by day, how the billing loop goes. Changes nothing."""
+"""What pages and commands read of nodes: loads, and charges by day. Changes nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ from data.postgres.frames import frame
 from data.postgres.shelves.shelf import Shelf
 
 LOAD_SCHEMA: dict[str, pl.DataType] = {"at": pl.Datetime("us", "UTC"), "percent": pl.Float64(), "memory_mib": pl.Float64()}
-RUN_SCHEMA: dict[str, pl.DataType] = {
-    "id": pl.Int64(), "started_at": pl.Datetime("us", "UTC"), "ended_at": pl.Datetime("us", "UTC"), "by": pl.String(),
-    "charges": pl.Int64(), "allocations": pl.Int64(), "depleted": pl.Int64(), "warned": pl.Int64(), "lag_seconds": pl.Int64(),
-    "totals": pl.String(), "note": pl.String(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +33,8 @@ class DayOfCharges:
     charges: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """The billing loop: when it last turned, and since when and why it stands still, if it does."""
-
-    beat_at: datetime | None
-    stopped_at: datetime | None
-    reason: str
-
-
 class NodeReadsShelf(Shelf):
-    """Reads over node_sample, allocation_charge, billing_run and billing_loop."""
+    """Reads over node_sample and allocation_charge."""
 
     def loads(self, since: datetime) -> Mapping[str, Load]:
         """What each node's GPUs did since then, by node id."""
@@ -69,17 +55,6 @@ class NodeReadsShelf(Shelf):
             "select cast(starts_at at time zone :zone as date) as day, sum(billed_seconds) as billed,"
             " sum(extract(epoch from ends_at - starts_at) - billed_seconds) as unbilled, sum(amount_micro) as micro, count(*) as charges"
             " from allocation_charge where allocation_id = :id group by 1 order by 1", id=allocation_id, zone=zone)]
-
-    def runs(self, most: int = 200) -> pl.DataFrame:
-        """Turns of the billing loop, the newest first (RUN_SCHEMA)."""
-        return frame(self.connection, 'select id, started_at, ended_at, "by", charges, allocations, depleted, warned, lag_seconds,'
-                     " cast(totals as text) as totals, note from billing_run order by id desc limit :most", RUN_SCHEMA, most=most)
-
-    def loop(self) -> Loop:
-        """Whether the loop may charge."""
-        row = self.one("select beat_at, stopped_at, reason from billing_loop")
-        assert row is not None
-        return Loop(row.beat_at, row.stopped_at, row.reason)
 
     def attention(self) -> Sequence[str]:
         """Allocations whose node could not be cleaned, by id."""
