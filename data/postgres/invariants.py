@@ -26,6 +26,9 @@ INVARIANTS = (
         select 'transaction ' || t.key || ' is off by ' || sum(e.amount_micro) || ' ' || e.currency
         from ledger_entry e join ledger_transaction t on t.id = e.transaction_id
         group by t.key, e.currency having sum(e.amount_micro) <> 0"""),
+    Invariant("ledger entries belong to a transaction, and to an account of their currency", """
+        select 'entry ' || e.id from ledger_entry e left join ledger_transaction t on t.id = e.transaction_id
+        left join ledger_account a on a.id = e.ledger_account_id and a.currency = e.currency where t.id is null or a.id is null"""),
     Invariant("ledger transactions have entries", """
         select 'transaction ' || key || ' is empty' from ledger_transaction t
         where not exists (select 1 from ledger_entry e where e.transaction_id = t.id)

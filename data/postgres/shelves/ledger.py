@@ -1,9 +1,11 @@
-"""The ledger's tables. Accounts are locked in ascending id; a key is posted once, whoever comes second is told so."""
+"""The ledger's tables. Accounts are locked in ascending id, then what is posted is entered in one statement; a key is posted once,
+whoever comes second is told so."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,6 +14,21 @@ from engine.ledger import Kind, LedgerName, Posting, balanced
 
 _FIND = ("select id, kind, owner, currency from ledger_account where (kind, owner, currency) in"
          " (select * from unnest(cast(:kinds as text[]), cast(:owners as text[]), cast(:currencies as text[]))) order by id")
+
+_GIVEN = ("select * from unnest(cast(:keys as text[]), cast(:memos as text[]), cast(:accounts as bigint[]), cast(:amounts as bigint[]))"
+          " as given(key, memo, account, amount_micro)")
+_POST = """
+with given as materialized (select key, memo, account, amount_micro, row_number() over () as place from ({source}) source),
+made as (
+  insert into ledger_transaction (key, memo, actor, created_at)
+    select key, min(memo), :actor, coalesce(:at, site_now()) from given group by key order by min(place)
+    on conflict (key) do nothing returning id, key),
+entered as (
+  insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
+    select m.id, g.account, a.currency, g.amount_micro, a.balance_micro + sum(g.amount_micro) over run, a.version + row_number() over run
+    from given g join made m using (key) left join ledger_account a on a.id = g.account
+    where g.account is not null or g.amount_micro is distinct from 0 window run as (partition by g.account order by g.place))
+select key from made order by id"""
 
 
 class LedgerShelf(Shelf):
@@ -28,32 +45,32 @@ class LedgerShelf(Shelf):
     def post_many(self, transactions: Sequence[tuple[str, str, Sequence[Posting]]]) -> list[str]:
         """Post many, each once under its key (key, memo, postings); the keys that were not posted before."""
         entries = {key: balanced(postings) for key, _, postings in transactions}
-        made = {row.key: row.id for row in self.rows(
-            "insert into ledger_transaction (key, memo, actor, created_at) select key, memo, :actor, coalesce(:at, now())"
-            " from unnest(cast(:keys as text[]), cast(:memos as text[])) with ordinality t(key, memo, ordinal) order by ordinal"
-            " on conflict (key) do nothing returning id, key",
-            keys=[key for key, _, _ in transactions], memos=[memo for _, memo, _ in transactions], actor=self.actor,
-            at=self.told())}
-        self._enter([(made[key], entry) for key in entries if key in made for entry in entries[key]])
-        return [key for key in entries if key in made]
+        memos = {key: memo for key, memo, _ in transactions}
+        ids = self.lock([entry.account for postings in entries.values() for entry in postings])
+        rows: list[tuple[str, str, int | None, int]] = [
+            (key, memos[key], ids[entry.account], entry.amount_micro) for key, postings in entries.items() for entry in postings]
+        rows += [(key, memos[key], None, 0) for key, postings in entries.items() if not postings]
+        keys, words, accounts, amounts = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
+        return self.post_from(_GIVEN, keys=keys, memos=words, accounts=accounts, amounts=amounts)
 
-    def _enter(self, entries: Sequence[tuple[int, Posting]]) -> None:
-        """Write entries of ledger transactions, account by account."""
-        if not entries:
-            return
-        ids = self.lock([entry.account for _, entry in entries])
-        rows = sorted((ids[entry.account], transaction, entry.account.currency, entry.amount_micro) for transaction, entry in entries)
-        accounts, transactions, currencies, amounts = zip(*rows, strict=True)
-        self.execute(
-            "insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)"
-            " select transaction, account, currency, amount, 0, 0 from unnest(cast(:transactions as bigint[]), cast(:accounts as bigint[]),"
-            " cast(:currencies as text[]), cast(:amounts as bigint[])) with ordinality e(transaction, account, currency, amount, ordinal)"
-            " order by ordinal",
-            transactions=list(transactions), accounts=list(accounts), currencies=list(currencies), amounts=list(amounts))
+    def post_from(self, source: str, **values: Any) -> list[str]:
+        """Post what the select `source` (of a temporary table, or of arrays in `values`) gives, in one statement however much it
+        is: a row an entry, `key`, `memo`, `account` (its id) and `amount_micro`, in the order they are to be entered; a row without
+        an account and with the amount 0 is a transaction without entries. Each key is posted once; the keys that were not posted
+        before are told, and the rows of the others are passed over.
+
+        Every account that it names must be locked before, by an earlier statement of this transaction, in ascending id (`lock`, or
+        the caller's own `select … order by id for update`): who forgets it is refused by the database or waits in a deadlock, but
+        posts nothing wrong. The database refuses what does not sum to zero under each key in each currency.
+        """
+        made = self.rows(_POST.format(source=source), actor=self.actor, at=self.told(), **values)
+        return [row.key for row in made]
 
     def lock(self, accounts: Sequence[LedgerName]) -> dict[LedgerName, int]:
         """Make missing accounts, then lock all of them in ascending id: name every account that this transaction will post to."""
         names = sorted(set(accounts))
+        if not names:
+            return {}
         if missing := sorted(set(names) - set(self._find(names))):
             self.execute(
                 "insert into ledger_account (kind, owner, currency, side, floor_micro) select * from unnest(cast(:kinds as text[]),"
