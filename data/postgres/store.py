@@ -231,7 +231,7 @@ class PostgresTransaction:
     @cached_property
     def billing(self) -> BillingShelf:
         """Charging what runs."""
-        return BillingShelf(self.connection, self.actor)
+        return BillingShelf(self.connection, self.actor, self.ledger)
 
     @cached_property
     def node_reads(self) -> NodeReadsShelf:

@@ -13,9 +13,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.shelf import Shelf
 from engine.allocations import METER, RUNWAY_SECONDS, Runway
 from engine.billing import BillingRun, Ended, LoopState, Warned
+from engine.errors import IllegalMove
 
 _CLAIM = """
 create temp table billing_due on commit drop as
@@ -64,19 +66,11 @@ _CHARGE = """
 insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)
 select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
 from billing_charge where paid_seconds > 0 order by id"""
-_POST = """
-with made as (
-  insert into ledger_transaction (key, memo, actor, created_at)
-  select 'charge:' || id || ':' || extract(epoch from charged_to)::bigint, '', :actor, site_now()
-  from billing_charge where amount > 0 order by id returning id, key),
-entry as (
-  select m.id as transaction_id, c.currency, c.amount, c.wallet_account, c.income_account
-  from billing_charge c join made m on m.key = 'charge:' || c.id || ':' || extract(epoch from c.charged_to)::bigint where c.amount > 0)
-insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
-select transaction_id, account, currency, micro, 0, 0 from (
-  select transaction_id, wallet_account as account, currency, amount as micro from entry
-  union all select transaction_id, income_account, currency, -amount from entry) e
-order by account, transaction_id"""
+_POSTINGS = """
+select 'charge:' || id || ':' || extract(epoch from charged_to)::bigint as key, '' as memo, account, amount_micro
+from billing_charge cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro)
+where amount > 0 order by id"""
+_TOTALS = "select currency, sum(amount) as micro, count(*) filter (where amount > 0) as postings from billing_charge group by 1"
 _STOP = """
 with ended as (
   update allocation a set state = 'stopping', reason = :reason, stopped_at = a.charged_to
@@ -128,9 +122,9 @@ class Claimed:
 class BillingShelf(Shelf):
     """The steps of a batch, in their order; the loop's state and its runs."""
 
-    def __init__(self, connection: sa.Connection, actor: str) -> None:
+    def __init__(self, connection: sa.Connection, actor: str, ledger: LedgerShelf) -> None:
         super().__init__(connection)
-        self.actor = actor
+        self.actor, self.ledger = actor, ledger
 
     def due(self) -> bool:
         """Whether there is anything to charge."""
@@ -157,8 +151,10 @@ class BillingShelf(Shelf):
     def write(self, run_id: int) -> Mapping[str, int]:
         """Write charges and postings; micro-units by currency."""
         self.execute(_CHARGE, run=run_id)
-        self.execute(_POST, actor=self.actor)
-        return {row.currency: int(row.micro) for row in self.rows("select currency, sum(amount) as micro from billing_charge group by 1")}
+        totals = self.rows(_TOTALS)
+        if len(self.ledger.post_from(_POSTINGS)) != sum(row.postings for row in totals):
+            raise IllegalMove("Some of these charges were posted before.")
+        return {row.currency: int(row.micro) for row in totals}
 
     def stop_depleted(self, reason: str) -> list[Ended]:
         """Those that their wallet could not pay in full are over, at the last second that was paid."""
