@@ -53,13 +53,20 @@ def bill_batch(tx: Transaction, run_id: int, most: int, distrust: Callable[[date
 
 
 def _tell(tx: Transaction, ended: list[Ended], warned: list[Warned]) -> None:
+    """The nodes of those that are over are cleaned by whichever sidecar is free; their holders and those of low wallets hear of it."""
     tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
-    news = [News(one.user_id, NoticeKind.DEPLETED, about_allocation(one.id),
-                 {"node": one.node, "wallet": one.wallet, "charged": str(Money(one.charged_micro, one.currency))}) for one in ended]
-    news += [News(user_id, low.kind, about_wallet(low.wallet), {
-                  "wallet": low.wallet, "available": str(Money(low.available_micro, low.currency)),
-                  "burn": str(Money(low.burn_micro_per_hour, low.currency))}) for low in warned for user_id in low.user_ids]
-    tell_many(tx, news)
+    tell_many(tx, [*(_news_of_end(one) for one in ended), *(news for low in warned for news in _news_of_wallet(low))])
+
+
+def _news_of_end(one: Ended) -> News:
+    return News(one.user_id, NoticeKind.DEPLETED, about_allocation(one.id),
+                {"node": one.node, "wallet": one.wallet, "charged": str(Money(one.charged_micro, one.currency))})
+
+
+def _news_of_wallet(low: Warned) -> list[News]:
+    facts = {"wallet": low.wallet, "available": str(Money(low.available_micro, low.currency)),
+             "burn": str(Money(low.burn_micro_per_hour, low.currency))}
+    return [News(user_id, low.kind, about_wallet(low.wallet), facts) for user_id in low.user_ids]
 
 
 def stop_billing(tx: Transaction, reason: str) -> bool:

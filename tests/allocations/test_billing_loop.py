@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,8 +12,9 @@ from engine.billing import Reading, distrust, distrust_at_start
 from engine.money import parse_micro
 from engine.policy import OPERATOR
 from engine.services.allocations import release_allocation
-from engine.services.billing import resume_billing
+from engine.services.billing import resume_billing, stop_billing
 from tests.allocations.conftest import Lab
+from tests.conftest import Corehours
 from webhooks.billing_loop import BillingLoop
 
 HOUR = parse_micro("20")
@@ -182,3 +184,18 @@ def test_what_a_sum_pays_for(rented: tuple[Lab, Clocks]) -> None:
         seconds = affordable_seconds(taken, available)
         assert seconds is not None
         assert charged_after(seconds, HOUR) <= available < charged_after(seconds + 1, HOUR)
+
+
+def test_on_the_command_line(rented: tuple[Lab, Clocks], corehours: Corehours) -> None:
+    """`billing` says whether it runs; `billing resume` lets it go on, once, with a reason."""
+    lab, clocks = rented
+    clocks.wait(60)
+    clocks.loop.turn()
+    shown = json.loads(corehours("billing", "--json").stdout)
+    assert (shown["running"], [turn["totals_micro"] for turn in shown["turns"]]) == (True, [{"THB": 333_333}])
+    lab.run(lambda tx: stop_billing(tx, "The database's clock jumped."))
+    assert "STOPPED. The database's clock jumped." in corehours("billing").stdout
+    refused = corehours("billing", "resume", "--reason", "right")
+    assert (refused.returncode, "at least 10 characters" in refused.stderr.lower()) == (1, True)
+    assert "runs" in corehours("billing", "resume", "--reason", "the clock was set right").stdout
+    assert "is not stopped" in corehours("billing", "resume", "--reason", "the clock was set right").stderr
