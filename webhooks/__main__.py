@@ -16,6 +16,7 @@ from data.settings import load
 from webhooks.app import make_app
 from webhooks.log import say
 from webhooks.providers import load_providers
+from webhooks.provisioners import load_provisioner
 
 SWITCH_SECONDS = 0.0005         # the door waits so long, at most, for a worker's thread to let go of the interpreter
 
@@ -29,6 +30,7 @@ def main() -> int:
     try:
         settings = load()
         load_providers(settings)                    # a wrong key or name is told before anything is opened
+        load_provisioner(settings)
     except ValidationError as wrong:
         return _refused("; ".join(str(error["msg"]).removeprefix("Value error, ") for error in wrong.errors()))
     except ValueError as wrong:

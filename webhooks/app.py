@@ -33,6 +33,7 @@ from webhooks.providers.bank_qr import BankQrProvider
 from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
 from webhooks.providers.dummy_desk import DummyDesk
+from webhooks.provisioners import load_provisioner
 from webhooks.reconciler import reconcile_due
 from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
 from webhooks.worker import Worker, sweep
@@ -52,7 +53,7 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     metrics.expect_jobs(HANDLERS)
     intake = Intake([InboxLine(store.engine) for _ in range(LINES)])
     sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
-                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded), intake, own_url)
+                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded, load_provisioner(settings)), intake, own_url)
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar

@@ -14,8 +14,8 @@ from data.postgres.shelves.outbox import CHANNEL
 from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
-from engine.ports import PaymentProvider
-from webhooks import document_jobs, notice_jobs, reconciler, refunds
+from engine.ports import PaymentProvider, Provisioner
+from webhooks import allocation_jobs, document_jobs, notice_jobs, reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -31,6 +31,8 @@ HANDLERS: dict[str, Handler] = {
     "document.issue": document_jobs.issue,
     "mail.send": document_jobs.send,
     "notice.send": notice_jobs.send,
+    "node.provision": allocation_jobs.provision,
+    "node.release": allocation_jobs.release,
 }
 
 
@@ -38,9 +40,10 @@ class OutboxWorker(QueueWorker[Job]):
     """See the module."""
 
     def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics,
-                 handlers: Mapping[str, Handler] | None = None, crowded: Callable[[], bool] = nobody) -> None:
+                 handlers: Mapping[str, Handler] | None = None, crowded: Callable[[], bool] = nobody,
+                 provisioner: Provisioner | None = None) -> None:
         super().__init__("outbox", store, CHANNEL, THREADS, POLL_SECONDS, crowded)
-        self._metrics, self._context = metrics, Context(store, providers)
+        self._metrics, self._context = metrics, Context(store, providers, provisioner)
         self._handlers = HANDLERS if handlers is None else handlers
 
     def claim(self) -> list[Job]:

@@ -67,6 +67,10 @@ class AllocationShelf(Shelf):
         self.execute("update allocation set until_at = :until, idle_minutes = :idle where id = :id", id=allocation.id,
                      until=allocation.until_at, idle=allocation.idle_minutes)
 
+    def keep_reason(self, allocation: Allocation, reason: str) -> None:
+        """Write why it stands there."""
+        self.execute("update allocation set reason = :reason where id = :id", id=allocation.id, reason=reason)
+
     def charge(self, charges: Sequence[Charge], run_id: int | None = None) -> None:
         """Write charges, one an allocation; each moves its allocation, and the database refuses one that does not follow the last."""
         self.execute(
@@ -121,6 +125,10 @@ class AllocationShelf(Shelf):
         else:
             self.execute("update allocation_step set done_at = :at where allocation_id = :id and step = :step",
                          id=id, step=str(step), at=at)
+
+    def was_touched(self, id: str) -> bool:
+        """Whether any step was ever asked of the node for it."""
+        return self.one("select 1 from allocation_step where allocation_id = :id limit 1", id=id) is not None
 
     def steps(self, id: str) -> list[NodeStep]:
         """Its steps in the order they were begun."""

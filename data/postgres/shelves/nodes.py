@@ -73,6 +73,12 @@ class NodeShelf(Shelf):
         return [Step(**row._mapping) for row in self.rows(
             "select at, from_state, to_state, actor, reason from node_event where node_id = :id order by id", id=node_id)]
 
+    def before_quarantine(self, node_id: str) -> tuple[NodeState, str]:
+        """Where a quarantined node stood before, and why."""
+        row = self.one("select to_state, reason from node_event where node_id = :id order by id desc offset 1 limit 1", id=node_id)
+        assert row is not None
+        return NodeState(row.to_state), row.reason
+
     def add_samples(self, node_id: str, allocation_id: str | None, at: datetime, readings: Sequence[GpuReading]) -> None:
         """Note what its GPUs did at `at`; the same instant again changes nothing."""
         self.execute_many("insert into node_sample (node_id, at, gpu, utilisation_percent, memory_used_mib, allocation_id) values"

@@ -1,0 +1,112 @@
+"""Two allocations' lives in one process that may be killed anywhere: one that works and is hard to clean, one that is never set up.
+
+`python -m tests.allocations.life` reads lines `DATABASE FOLDER PLACE`; for each it forks a child that lives them with
+`COREHOURS_FAILPOINT=PLACE` and answers with its exit code. Whoever is started after a kill goes on where the dead one was. The nodes
+are a file in FOLDER, as nodes are elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from data import failpoints
+from data.postgres.store import Store, connect
+from data.settings import Settings
+from engine.nodes import Node, NodeState
+from engine.policy import OPERATOR
+from engine.provisioning import Step, Trouble
+from engine.services.allocations import release_allocation, request_allocation
+from engine.services.nodes import move_node
+from engine.users import Person
+from tests.allocations.conftest import Lab
+from tests.allocations.hands import Hands
+from tests.conftest import AUDIT_KEY
+from webhooks.provisioners.dummy import DummyProvisioner
+
+BEGINS = datetime(2026, 11, 28, 9, tzinfo=UTC)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2Xq8XRyYkQ2K4Fh1pGd0oM9cSxvFp7dQ1i3tq3b2rD"
+
+
+class Life:
+    """What happens, from the beginning each time; what is done already stays done."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.hands = lab, Hands(lab, lab.provisioner)
+
+    def live(self) -> None:
+        """See the module."""
+        self.lab.later(BEGINS, minutes=0)
+        alice = self.person()
+        node, other = (self.node(name) for name in ("gpu-1", "gpu-2"))
+        works = self.lab.run(lambda tx: request_allocation(tx, "gpu-1", KEY, "alice", alice, "works"))
+        self.hands.work(3)
+        self.lab.later(BEGINS, minutes=30)
+        self.hands.breaks(node, Trouble.DROPPED, Step.END)
+        self.lab.run(lambda tx: release_allocation(tx, works.id, alice))
+        self.hands.work(2)
+        self.hands.mend()
+        self.hands.work(3)
+        self.hands.breaks(other, Trouble.FULL, Step.KEY)
+        self.lab.run(lambda tx: request_allocation(tx, "gpu-2", KEY, "alice", alice, "never"))
+        self.hands.work(3)
+        self.hands.mend()
+
+    def person(self) -> Person:
+        return self.lab.store.read(lambda tx: tx.users.by_name("alice")) or self.lab.person("alice", "100")
+
+    def node(self, name: str) -> Node:
+        found = self.lab.store.read(lambda tx: tx.nodes.get(name))
+        if found is not None and found.reason != "just added":
+            return found
+        return self.lab.node(name) if found is None else self.lab.run(
+            lambda tx: move_node(tx, name, NodeState.AVAILABLE, "it was tested", OPERATOR))
+
+
+def world(store: Store, folder: Path) -> Lab:
+    """Its books and its nodes."""
+    return Lab(store, DummyProvisioner(folder / "nodes.json"))
+
+
+def child(database: str, folder: Path, place: str, live: Callable[[Lab], None]) -> None:
+    """Live; writes the places that were passed to FOLDER/passed."""
+    os.environ.update(COREHOURS_FAILPOINT="" if place == "-" else place, COREHOURS_ENV="development")
+    passed: set[str] = set()
+    hit = failpoints.hit
+
+    def noted(name: str, when: str = "") -> None:
+        passed.add(f"{name}.{when}" if when else name)
+        hit(name, when)
+    for module in [module for module in list(sys.modules.values()) if getattr(module, "hit", None) is hit]:
+        module.hit = noted  # type: ignore[attr-defined]
+    settings = Settings(env="development", home=folder, database_url=SecretStr(database), audit_key=SecretStr(AUDIT_KEY))
+    live(world(Store(connect(database), settings), folder))
+    (folder / "passed").write_text("\n".join(sorted(passed)))
+
+
+def serve(lines: Iterable[str], live: Callable[[Lab], None]) -> None:
+    """A child a line."""
+    for line in lines:
+        database, folder, place = line.split()
+        if not (pid := os.fork()):
+            code = 1
+            try:
+                child(database, Path(folder), place, live)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), "exit", flush=True)
+
+
+if __name__ == "__main__":
+    serve(sys.stdin, lambda lab: Life(lab).live())
