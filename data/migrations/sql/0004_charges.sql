@@ -25,13 +25,13 @@ insert into billing_loop default values;
 
 -- A stretch of an allocation's time and what it cost. Stretches of one allocation join without gap or overlap; one in which
 -- its node was out of reach bills no seconds.
-create table allocation_charge (
-  allocation_id text not null references allocation,
+create table allocation_charge (               -- what it refers to is asked once a statement, by charge_allocations
+  allocation_id text not null,
   starts_at timestamptz not null,
   ends_at timestamptz not null check (ends_at > starts_at),
   billed_seconds bigint not null check (billed_seconds >= 0),
   amount_micro bigint not null check (amount_micro >= 0),
-  run_id bigint references billing_run,        -- null: at its end, or when it paused
+  run_id bigint,                               -- of billing_run; null: at its end, or when it paused
   primary key (allocation_id, starts_at),
   constraint billed_whole_or_not_at_all check (billed_seconds in (0, extract(epoch from ends_at - starts_at)::bigint)),
   check (billed_seconds > 0 or amount_micro = 0)
@@ -50,6 +50,10 @@ begin
   if moved <> rows then
     raise exception using errcode = 'check_violation',
       message = 'a charge begins where the one before it ended, while its allocation runs: ' || rows - moved || ' do not';
+  end if;
+  if exists (select from (select distinct run_id from fresh) f where run_id is not null
+             and not exists (select from billing_run r where r.id = f.run_id)) then
+    raise exception using errcode = 'foreign_key_violation', message = 'a charge belongs to a run of the billing loop, or to none';
   end if;
   return null;
 end $$;
