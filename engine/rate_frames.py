@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import gcd
 
 import polars as pl
 
@@ -43,6 +44,7 @@ class Book:
     models: bool                            # some card prices a GPU model
     extras: bool                            # some card prices nodes, or bills by Slurm's billing units
     roundings: tuple[int, ...]              # the distinct steps of rounding, in micro-units
+    shared: int                             # divides the denominator of all meters and every price: both stand without it
     by_name: bool
 
     @property
@@ -69,13 +71,13 @@ def book_of(cards: Sequence[RateCard], by_name: bool = False) -> Book:
 
 
 def _book(cards: Sequence[RateCard], laddered: frozenset[str], meters: frozenset[str], by_name: bool) -> Book:
-    names = [card.name for card in cards]
+    names, shared = [card.name for card in cards], _shared(cards, laddered)
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise RateError(f"Two cards are called {twice}: they cover the same time.")
     return Book(
-        cards=tuple(cards), cards_table=_cards_table(cards, laddered, by_name),
+        cards=tuple(cards), cards_table=_cards_table(cards, laddered, by_name, shared),
         projects_table=None if by_name or not any(card.project for card in cards) else _projects_table(cards),
-        calendars=_calendars(cards, laddered), policies=frozenset(card.policy for card in cards), by_name=by_name,
+        calendars=_calendars(cards, laddered), policies=frozenset(card.policy for card in cards), by_name=by_name, shared=shared,
         slots=slots_of(cards, sorted(meters)) if laddered else (),
         models=any(price.model for card in cards for price in card.prices), extras=any(map(_extra_meter, cards)),
         roundings=tuple(sorted({_rounding_step(card) for card in cards})))
@@ -118,6 +120,15 @@ def _calendars(cards: Sequence[RateCard], laddered: frozenset[str]) -> tuple[Cal
     return tuple(dict.fromkeys(found for card in cards if (found := _calendar(card, laddered))))
 
 
+def _shared(cards: Sequence[RateCard], laddered: frozenset[str]) -> int:
+    """What every price of a second, and the number of base quantities in the largest unit, can be divided by: so that 64 bits hold
+    what a run costs on the way. 1 where more than prices decides."""
+    prices = [price for card in cards for price in card.prices if price.meter in SLURM]
+    if laddered or _calendars(cards, laddered) or any(price.model for price in prices):
+        return 1
+    return gcd(Meter.MEM.unit_size, *(step.micro_per_unit for price in prices for step in price.steps))
+
+
 def _rounding_step(card: RateCard) -> int:
     return minor_micro(card.currency) if card.rounding is Rounding.PER_JOB_MINOR else 1
 
@@ -148,7 +159,8 @@ def _spans(cards: Sequence[RateCard]) -> list[tuple[RateCard, int, int]]:
     return [span for span in spans if span[1] < span[2]]
 
 
-def _cards_table(cards: Sequence[RateCard], laddered: frozenset[str], by_name: bool) -> pl.DataFrame:
+def _cards_table(cards: Sequence[RateCard], laddered: frozenset[str], by_name: bool, shared: int) -> pl.DataFrame:
+    """Prices stand there without what is `shared`."""
     numbers = {calendar: number for number, calendar in enumerate(_calendars(cards, laddered))}
     spans = [(card, -INT64_MAX, INT64_MAX) for card in cards] if by_name else _spans(cards)
     rows = []
@@ -156,7 +168,8 @@ def _cards_table(cards: Sequence[RateCard], laddered: frozenset[str], by_name: b
         calendar, extra = _calendar(card, laddered), _extra_meter(card)
         rows.append((card.name if by_name else card.line, card.name, card.line, start, end, str(card.policy), card.currency,
                      _rounding_step(card), numbers[calendar] * ROOM if calendar else None,
-                     *(_flat(card, meter) for meter in (Meter.CPU, Meter.GPU, Meter.MEM)), _flat(card, extra) if extra else None))
+                     *(_flat(card, meter) // shared for meter in (Meter.CPU, Meter.GPU, Meter.MEM)),
+                     _flat(card, extra) // shared if extra else None))
     return pl.DataFrame(rows, schema=CARDS_TABLE_SCHEMA, orient="row")
 
 

@@ -28,7 +28,7 @@ def fitting(rows: pl.DataFrame, book: Book, tables: Mapping[str, pl.DataFrame]) 
     most = rows.lazy().select(largest(book, tables).max()).collect().item() or 0.0
     if most > MOST:
         raise MoneyError(too_large(rows, book, tables))
-    return Arithmetic(decimals=False, narrow=most < FITS and not book.calendars)
+    return Arithmetic(decimals=False, narrow=most / book.shared < FITS and not book.calendars)
 
 
 def too_large(rows: pl.DataFrame, book: Book, tables: Mapping[str, pl.DataFrame]) -> str:
@@ -52,9 +52,10 @@ def largest(book: Book, tables: Mapping[str, pl.DataFrame]) -> pl.Expr:
 
 
 def _dearest(book: Book, meter: str) -> tuple[float, float]:
-    """The highest price over WHOLE of a base quantity on any card, and of what is charged once."""
+    """The highest price over WHOLE of a base quantity on any card, and of what is charged once. No less than what prices share: the
+    quantity itself has to fit where that is taken out."""
     prices = [price for card in book.cards for price in card.prices if price.meter == meter or (
         meter == "extra" and price.meter in (Meter.NODE, Meter.BILLING))]
     unit = max([step.micro_per_unit for price in prices for step in price.steps], default=0)
     once = sum(step.flat_micro + step.micro_per_unit * bool(price.package) for price in prices for step in price.steps)
-    return float(max(1, unit) * SHARE[meter]), float(once * WHOLE)
+    return float(max(book.shared, unit) * SHARE[meter]), float(once * WHOLE)

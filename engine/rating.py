@@ -61,9 +61,13 @@ def rate(usage: pl.DataFrame, cards: Book | Sequence[RateCard], policy: str | No
     tables = tables_for(rows, book, carried)
     how = fitting(rows, book, tables)
     frames = {name: nw.from_native(table.lazy()) for name, table in tables.items()}
+    runs = rows.lazy()
+    if (alone := _alone(rows, book, tables["cards"])) is not None:
+        runs = runs.with_columns(alone)
+        del frames["cards"]
     added = [*CHARGE_SCHEMA, *(factor_schema(book) if factors else ())]
     try:
-        priced = charges(nw.from_native(rows.lazy()), book, frames, how).select("_row", *added).to_native().collect()
+        priced = charges(nw.from_native(runs), book, frames, how).select("_row", *added).to_native().collect()
     except (pl.exceptions.InvalidOperationError, nw.exceptions.InvalidOperationError):
         raise MoneyError(too_large(rows, book, tables)) from None
     return usage.hstack(_in_order(priced, rows).select(added))
@@ -128,6 +132,8 @@ def charges(usage: Frame, book: Book, tables: Mapping[str, Frame], count: Arithm
 
 def carded(usage: Frame, tables: Mapping[str, Frame]) -> Frame:
     """Every row with the card that prices it: its project's, else its tier's, valid when it ended."""
+    if "cards" not in tables:                       # one prices all of them, and stands there
+        return usage
     c = nw.col
     moment = nw.coalesce(c("end_at"), c("start_at"), c("submit_at"))
     if "projects" not in tables:
@@ -198,7 +204,7 @@ def _slot_key(instant: str, count: Arithmetic) -> nw.Expr:
 
 
 def _flat(quantities: Frame, book: Book, count: Arithmetic) -> Frame:
-    """Exact prices over WHOLE where a unit costs the same however many were used."""
+    """Exact prices over WHOLE (both without what the book's prices share) where a unit costs the same however many were used."""
     c, wide = nw.col, count.wide
     untyped = wide(c("gpu_seconds")) * c("_gpu_rate")
     gpu = untyped if not book.models else wide(c("elapsed_seconds")) * (
@@ -271,7 +277,7 @@ def _by_policy(exact: Frame, book: Book) -> Frame:
 def _amounts(exact: Frame, book: Book, count: Arithmetic) -> Frame:
     """Exact numerators over one denominator, each meter cut to micro-units, the total rounded once."""
     c, wide = nw.col, count.wide
-    whole = wide(c("_over")) * WHOLE if book.calendars else wide(nw.lit(WHOLE))
+    whole = wide(c("_over")) * (WHOLE // book.shared) if book.calendars else wide(nw.lit(WHOLE // book.shared))
     parts = {meter: c(f"_{meter}") * c("_weight") if book.calendars else c(f"_{meter}") for meter in METERS}
     step = wide(nw.lit(book.roundings[0])) if len(book.roundings) == 1 else wide(c("_round"))
     total = reduce(add, parts.values()) * 2 + step * whole
@@ -294,6 +300,19 @@ def _explained(priced: Frame, book: Book) -> Frame:
 
 def _is(policy: Policy) -> nw.Expr:
     return nw.col("policy") == nw.lit(str(policy))
+
+
+def _alone(usage: pl.DataFrame, book: Book, cards: pl.DataFrame) -> list[pl.Expr] | None:
+    """The columns of the one card that prices all of `usage`; None where several do, or one does not cover all."""
+    tiers = usage["tier"]
+    if usage.is_empty() or book.projects_table is not None or tiers.null_count() or tiers.min() != tiers.max():
+        return None
+    moments = usage.select(pl.coalesce("end_at", "start_at", "submit_at").alias("moment"))["moment"]
+    least, most = moments.min(), moments.max()
+    own = cards.filter(pl.col("_key") == tiers[0], pl.col("_valid_from") <= most, pl.col("_valid_to") > least)
+    if len(own) != 1 or moments.null_count() or own["_valid_from"][0] > least or own["_valid_to"][0] <= most:
+        return None
+    return [pl.lit(value, own.schema[name]).alias(name) for name, value in own.drop("_key").row(0, named=True).items()]
 
 
 def _of_that_time(cards: pl.DataFrame, usage: pl.DataFrame) -> pl.DataFrame:

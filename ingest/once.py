@@ -1,6 +1,6 @@
 """Each run of a reading once: of several rows with one run key the last one stands, which is the newest.
 
-Looked at by 64-bit hashes, eight bytes a run, however many there are; where two are the same the keys themselves decide.
+Looked at in eight bytes a run, however many there are (ingest/twice.py); where two are the same the keys themselves decide.
 """
 
 from __future__ import annotations
@@ -9,27 +9,28 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from ingest.repeats import Repeats
 from ingest.spool import Spool
+from ingest.twice import Twice
 
 
 class Once:
-    """Takes usage frames in their order; `frames` gives them back without repeats, and `notes` says how many there were."""
+    """Takes usage frames of engine/slurm_usage.py in their order; `frames` gives them back without repeats, and `notes` says how
+    many there were."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._spool = Spool()
-        self._seen = Repeats()
+        self._seen = Twice()
 
     def append(self, usage: pl.DataFrame) -> None:
         """One more frame of USAGE_SCHEMA."""
         if len(usage):
             self._spool.append(usage)
-            self._seen.add(usage["run_key"].hash())
+            self._seen.add(usage)
 
     def frames(self) -> Iterable[pl.DataFrame]:
         """Everything that was appended, each run once. Call it when all is there."""
-        suspects = self._seen.found()
+        suspects = self._seen.found(lambda: self._spool)
         if suspects.is_empty() or (earlier := _earlier(self._spool, suspects)).is_empty():
             return self._spool
         repeats = "1 row" if len(earlier) == 1 else f"{len(earlier)} rows"

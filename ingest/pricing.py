@@ -22,8 +22,8 @@ from engine.rate_frames import Book, book_of
 from engine.rates import RateCard
 from engine.rating import rate
 from engine.usage import Rejection
-from ingest.repeats import Repeats
 from ingest.slurm import Material, TextUsage
+from ingest.twice import COLUMNS, Twice
 
 ROW_GROUP = 32_768
 AT_ONCE = 2 * ROW_GROUP         # rows priced in one go
@@ -52,11 +52,11 @@ def price_text(material: Material, out: Path, tier: str, book: list[RateCard], p
     """
     if counted := [card for card in counting(book) if card.tier == tier or card.project]:
         raise RateError(f"{counted[0].name} counts what was used in a month, which only ingestion can.")
-    reading, seen, costs, ready = TextUsage(material, progress), Repeats(), dict[str, int](), book_of(book)
+    reading, seen, costs, ready = TextUsage(material, progress), Twice(), dict[str, int](), book_of(book)
     fresh = out.with_name(f"{out.name}.new")
     try:
         _write(fresh, _counted(_priced(reading, tier, ready), seen, costs))
-        if len(found := seen.found()):
+        if len(found := seen.found(lambda: _written(fresh))):
             runs = "1 run stands" if len(found) == 1 else f"{len(found)} runs stand"
             raise BatchRefused(f"{material.where}: {runs} in it more than once; ingest it, that takes the last of each.")
         fresh.replace(out)
@@ -74,13 +74,27 @@ def _priced(usages: Iterable[pl.DataFrame], tier: str, book: Book) -> Iterator[p
         yield rate(usage.with_columns(payer="user_name", tier=pl.lit(tier)), book)
 
 
-def _counted(frames: Iterable[pl.DataFrame], seen: Repeats, costs: dict[str, int]) -> Iterator[pl.DataFrame]:
+def _counted(frames: Iterable[pl.DataFrame], seen: Twice, costs: dict[str, int]) -> Iterator[pl.DataFrame]:
     for frame in frames:
-        seen.add(frame["run_key"].hash())
-        for currency, micro in frame.group_by("currency").agg(pl.col("cost_micro").sum()).iter_rows():
+        seen.add(frame)
+        for currency, micro in _by_currency(frame):
             costs[currency] = costs.get(currency, 0) + micro
         yield frame
         del frame
+
+
+def _by_currency(frame: pl.DataFrame) -> Iterable[tuple[str, int]]:
+    currencies = frame["currency"]
+    if currencies.min() == currencies.max():
+        return [(currencies[0], frame["cost_micro"].sum())]
+    return frame.group_by("currency").agg(pl.col("cost_micro").sum()).iter_rows()
+
+
+def _written(path: Path) -> Iterator[pl.DataFrame]:
+    """What names the runs that were written, row group by row group."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            yield pl.DataFrame(pl.from_arrow(file.read_row_group(group, columns=list(COLUMNS), use_threads=False)))
 
 
 def _write(path: Path, groups: Iterable[pl.DataFrame]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -11,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from engine.rates import Policy, RateCard
+from engine.errors import MoneyError
+from engine.money import INT64_MAX
+from engine.rate_limits import MEASURED
+from engine.rates import Policy, RateCard, flat_prices
 from engine.rating import CHARGE_SCHEMA, carried_after, rate
 from tests.engine.rating_cases import some_cards, some_runs
 from tests.engine.reference_rating import reference
@@ -70,6 +74,23 @@ def test_without_ladders_any_part_may_be_rated_alone(seed: int, chosen: list[boo
     mask = pl.Series(chosen)
     apart = pl.concat([rate(runs.filter(mask), cards), rate(runs.filter(~mask), cards)])
     assert_frame_equal(apart.sort("run_key"), rate(runs, cards).sort("run_key"))
+
+
+@given(SEEDS, st.integers(0, 10**7), st.integers(0, 13))
+@settings(max_examples=60, deadline=None)
+def test_one_card_alone_with_prices_that_share_much_and_runs_up_to_what_64_bits_hold(seed: int, shared: int, zeros: int) -> None:
+    """The runs of one tier are not joined to cards where one prices them all; amounts that fit are right, others are refused."""
+    random = Random(seed)
+    cards = [replace(card, prices=flat_prices(**{price.meter: price.steps[0].micro_per_unit % 1000 * shared for price in card.prices}))
+             for card in some_cards(random, ladders=False, plain=True)]
+    large = pl.col(*MEASURED[1:]) * random.choice((1, 10**zeros))
+    runs = some_runs(random, 12, 4).filter(tier="mu").with_columns(large)
+    wanted = reference(runs.iter_rows(named=True), cards)
+    if max((abs(value) for charge in wanted.values() for value in charge.values() if isinstance(value, int)), default=0) > INT64_MAX:
+        with pytest.raises(MoneyError):
+            rate(runs, cards)
+    else:
+        equal_to_reference(runs, cards)
 
 
 @pytest.mark.long
