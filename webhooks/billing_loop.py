@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from data.postgres.health import TROUBLE
 from data.postgres.store import Store
 from engine.billing import BillingRun, LoopState, Reading, distrust, distrust_at_start
-from engine.services.billing import Billed, bill_batch, stop_billing
+from engine.services.billing import Billed, bill_batch, stop_billing, warn_of_runway
 from webhooks.log import say
 
 ACTOR = "billing"
@@ -78,25 +78,26 @@ class BillingLoop:
         run_id = self._store.run(lambda tx: tx.billing.begin_run() if tx.billing.due() else 0, actor=ACTOR)
         if not run_id:
             return None
-        done: list[Billed] = []
-        while len(done) < TURN_BATCHES and (billed := self._batch_of(run_id)).allocations:
-            done.append(billed)
-        return self._note(run_id, done)
+        done = [self._batch_of(run_id, "")]
+        while done[-1].allocations and len(done) < TURN_BATCHES:
+            done.append(self._batch_of(run_id, done[-1].last))
+        warned = 0 if done[-1].stopped else self._store.run(warn_of_runway, actor=ACTOR, place="billing.warn")
+        return self._note(run_id, [one for one in done if one.allocations], warned)
 
-    def _batch_of(self, run_id: int) -> Billed:
-        billed = self._store.run(lambda tx: bill_batch(tx, run_id, self._batch, self._distrust), actor=ACTOR, place="billing.charge")
+    def _batch_of(self, run_id: int, after: str) -> Billed:
+        billed = self._store.run(lambda tx: bill_batch(tx, run_id, self._batch, after, self._distrust), actor=ACTOR, place="billing.charge")
         if billed.stopped:
             self._stop(billed.stopped)
         return billed
 
-    def _note(self, run_id: int, done: list[Billed]) -> BillingRun:
+    def _note(self, run_id: int, done: list[Billed], warned: int) -> BillingRun:
         totals: Counter[str] = Counter()
         for billed in done:
             totals.update(dict(billed.totals))
         lag = max((one.lag_seconds for one in done), default=0)
         run = self._store.run(lambda tx: tx.billing.end_run(
             run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
-            warned=sum(one.warned for one in done), totals=totals, lag_seconds=lag), actor=ACTOR)
+            warned=warned, totals=totals, lag_seconds=lag), actor=ACTOR)
         say("billing.charged", run=run_id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
             lag_seconds=run.lag_seconds)
         return run

@@ -25,19 +25,20 @@ class Billed:
     """What a batch did. `stopped` says why the loop is stopped; then nothing was charged."""
 
     allocations: int = 0
+    last: str = ""
     depleted: int = 0
-    warned: int = 0
     lag_seconds: int = 0
     totals: tuple[tuple[str, int], ...] = ()
     stopped: str = ""
 
 
-def bill_batch(tx: Transaction, run_id: int, most: int, distrust: Callable[[datetime], str]) -> Billed:
-    """Charge up to `most` allocations that are due, unless the loop is stopped or `distrust` says why its clock cannot be trusted."""
+def bill_batch(tx: Transaction, run_id: int, most: int, after: str, distrust: Callable[[datetime], str]) -> Billed:
+    """Charge up to `most` allocations with ids above `after` that are due, unless the loop is stopped or `distrust` says why its
+    clock cannot be trusted."""
     state = tx.billing.loop(lock=True)
     if not state.running:
         return Billed(stopped=state.reason)
-    claimed = tx.billing.claim(most)
+    claimed = tx.billing.claim(most, after)
     if not claimed.allocations:
         return Billed()
     if why := distrust(tx.now):
@@ -45,17 +46,19 @@ def bill_batch(tx: Transaction, run_id: int, most: int, distrust: Callable[[date
     tx.billing.decide()
     totals = tx.billing.write(run_id)
     ended = tx.billing.stop_depleted(DEPLETED)
-    warned = tx.billing.warn()
-    _tell(tx, ended, warned)
+    tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
+    tell_many(tx, [_news_of_end(one) for one in ended])
     tx.audit.record("allocations.charged", f"billing_run:{run_id}", allocations=claimed.allocations, totals_micro=dict(totals),
                     depleted=[one.id for one in ended])
-    return Billed(claimed.allocations, len(ended), len(warned), claimed.lag_seconds, tuple(sorted(totals.items())))
+    return Billed(claimed.allocations, claimed.last, len(ended), claimed.lag_seconds, tuple(sorted(totals.items())))
 
 
-def _tell(tx: Transaction, ended: list[Ended], warned: list[Warned]) -> None:
-    """The nodes of those that are over are cleaned by whichever sidecar is free; their holders and those of low wallets hear of it."""
-    tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
-    tell_many(tx, [*(_news_of_end(one) for one in ended), *(news for low in warned for news in _news_of_wallet(low))])
+def warn_of_runway(tx: Transaction) -> int:
+    """Tell who holds nodes by a wallet that came under a level since they were last told; how many wallets those are. A level is a
+    state: what one turn had no time to say, the next one says."""
+    warned = tx.billing.warn()
+    tell_many(tx, [news for low in warned for news in _news_of_wallet(low)])
+    return len(warned)
 
 
 def _news_of_end(one: Ended) -> News:

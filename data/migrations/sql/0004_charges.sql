@@ -39,7 +39,9 @@ create table allocation_charge (               -- what it refers to is asked onc
 call write_once('allocation_charge');
 
 -- A charge moves its allocation; one that does not follow the last one moves none and is refused.
-create function charge_allocations() returns trigger language plpgsql as $$
+create function charge_allocations() returns trigger language plpgsql
+  set enable_hashjoin = off set enable_mergejoin = off     -- few of many: each is looked up
+as $$
 declare rows bigint; moved bigint;
 begin
   select count(*) into rows from fresh;

@@ -24,7 +24,8 @@ create temp table billing_due on commit drop as
 with due as materialized (
   select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
          least(site_now(), until_at) as until
-  from allocation where state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
+  from allocation
+  where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
   order by id limit :most for update skip locked)
 select id, wallet, currency, price, charged_to, billed_seconds, charged_micro,
        floor(extract(epoch from until - active_at) / interval_seconds)::bigint * interval_seconds
@@ -81,30 +82,29 @@ told as (
   select id, 'active', 'stopping', :actor, :reason from ended)
 select e.id, e.user_id, n.name as node, e.wallet, e.currency, e.charged_micro from ended e join node n on n.id = e.node_id order by e.id"""
 _LEVELS = " ".join(f"when available * 3600 < {seconds} * burn then {int(level)}" for level, seconds in RUNWAY_SECONDS.items())
-# Of the wallets just charged: who is lower than when people were last told, and whose holders are told now.
+# Wallets that are lower than when people were last told, and whose holders are told now.
 _WARN = f"""
-with wallet as (
-  select b.owner, b.currency, a.side * a.balance_micro
-           - coalesce((select sum(amount_micro) from wallet_freeze f where (f.owner, f.currency) = (b.owner, b.currency)
-                       and lifted_at is null), 0) as available,
-         (select coalesce(sum(price_micro_per_hour), 0) from allocation r where (r.wallet, r.currency) = (b.owner, b.currency)
-            and r.state = 'active') as burn
-  from billing_account b join ledger_account a on a.id = b.id where b.kind = 'wallet'),
-levelled as (select *, case {_LEVELS} else 0 end as level from wallet where burn > 0),
+with burnt as (
+  select wallet, currency, sum(price_micro_per_hour) as burn, array_agg(distinct user_id order by user_id) as user_ids
+  from allocation where state = 'active' group by wallet, currency),
+frozen as (select owner, currency, sum(amount_micro) as micro from wallet_freeze where lifted_at is null group by 1, 2),
+held as (
+  select b.*, coalesce(a.side * a.balance_micro, 0) - coalesce(f.micro, 0) as available from burnt b
+  left join ledger_account a on (a.kind, a.owner, a.currency) = ('wallet', b.wallet, b.currency)
+  left join frozen f on (f.owner, f.currency) = (b.wallet, b.currency)),
+levelled as (select *, case {_LEVELS} else 0 end as level from held where burn > 0),
+rested as (
+  delete from runway_warning w using levelled l where (w.wallet, w.currency) = (l.wallet, l.currency) and l.level = 0),
 risen as (
   update runway_warning w set level = l.level, at = site_now() from levelled l
-  where (w.wallet, w.currency) = (l.owner, l.currency) and l.level between 1 and w.level - 1),
-rested as (delete from runway_warning w using levelled l where (w.wallet, w.currency) = (l.owner, l.currency) and l.level = 0),
+  where (w.wallet, w.currency) = (l.wallet, l.currency) and l.level between 1 and w.level - 1),
 fallen as (
   insert into runway_warning (wallet, currency, level)
-  select l.owner, l.currency, l.level from levelled l left join runway_warning w on (w.wallet, w.currency) = (l.owner, l.currency)
-  where l.level > coalesce(w.level, 0)
-  on conflict (wallet, currency) do update set level = excluded.level, at = excluded.at
+  select l.wallet, l.currency, l.level from levelled l left join runway_warning w on (w.wallet, w.currency) = (l.wallet, l.currency)
+  where l.level > coalesce(w.level, 0) order by 1, 2
+  on conflict (wallet, currency) do update set level = excluded.level, at = excluded.at where runway_warning.level < excluded.level
   returning wallet, currency, level)
-select f.wallet, f.currency, f.level, l.available, l.burn, array_agg(distinct a.user_id order by a.user_id) as user_ids
-from fallen f join levelled l on (l.owner, l.currency) = (f.wallet, f.currency)
-join allocation a on (a.wallet, a.currency, a.state) = (f.wallet, f.currency, 'active')
-group by 1, 2, 3, 4, 5 order by 1, 2"""  # noqa: S608
+select wallet, currency, f.level, available, burn, user_ids from fallen f join levelled l using (wallet, currency) order by 1, 2"""  # noqa: S608
 _RUN = "id, started_at, ended_at, by, batches, allocations, depleted, warned, totals, lag_seconds"
 _RUNS = f"select {_RUN} from billing_run order by id desc"  # noqa: S608
 _END_RUN = ("update billing_run set ended_at = clock_timestamp(), batches = :batches, allocations = :allocations, depleted = :depleted,"
@@ -113,9 +113,10 @@ _END_RUN = ("update billing_run set ended_at = clock_timestamp(), batches = :bat
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a transaction has in hand: how many allocations, and how far the furthest behind is."""
+    """What a transaction has in hand: how many allocations, the last of them, and how far the furthest behind is."""
 
     allocations: int
+    last: str
     lag_seconds: int
 
 
@@ -132,12 +133,12 @@ class BillingShelf(Shelf):
                        " and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)) as due")
         return bool(row and row.due)
 
-    def claim(self, most: int) -> Claimed:
-        """Take up to `most` allocations that are due and that no other sidecar has in hand."""
-        self.execute(_CLAIM, most=most)
-        row = self.one("select count(*) as found, coalesce(max(seconds), 0) as seconds from billing_due")
+    def claim(self, most: int, after: str) -> Claimed:
+        """Take up to `most` allocations with ids above `after` that are due and that no other sidecar has in hand."""
+        self.execute(_CLAIM, most=most, after=after)
+        row = self.one("select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds from billing_due")
         assert row is not None
-        return Claimed(int(row.found), int(row.seconds))
+        return Claimed(int(row.found), row.last, int(row.seconds))
 
     def decide(self) -> None:
         """Lock the wallets of what was claimed, and reckon what each pays."""
@@ -161,7 +162,7 @@ class BillingShelf(Shelf):
         return [Ended(**row._mapping) for row in self.rows(_STOP, actor=self.actor, reason=reason)]
 
     def warn(self) -> list[Warned]:
-        """The wallets that are lower than when people were last told, with whom to tell; told once a level and fall."""
+        """The wallets that are lower than when people were last told, with whom to tell: once a level, until it is filled above it."""
         return [Warned(row.wallet, row.currency, Runway(row.level), int(row.available), int(row.burn), tuple(row.user_ids))
                 for row in self.rows(_WARN)]
 
