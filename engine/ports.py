@@ -22,6 +22,7 @@ from engine.documents import Document, DocumentKind, Language
 from engine.explained import Brought, Complete, OnReceipt, Rejected, Revision, Run, TierSince
 from engine.gpu_readings import GpuReading
 from engine.ledger import LedgerName, Posting
+from engine.looks import Look
 from engine.nodes import Node, NodeAddress, NodeState
 from engine.notices import News, Notice, NoticeKind
 from engine.outbox import Job
@@ -260,6 +261,7 @@ class OutboxShelf(Protocol):
     def add_many(self, jobs: Sequence[tuple[str, str, Mapping[str, object]]]) -> None: ...
     def get(self, id: int) -> Job | None: ...
     def replay(self, id: int) -> bool: ...
+    def replay_of(self, kind: str, key: str) -> bool: ...
 
 
 class RefundShelf(Protocol):
@@ -364,6 +366,14 @@ class NodeShelf(Protocol):
     def add_samples(self, node_id: str, allocation_id: str | None, at: datetime, readings: Sequence[GpuReading]) -> None: ...
 
 
+class LookShelf(Protocol):
+    """What sidecars saw at nodes' addresses."""
+
+    def add(self, look: Look) -> None: ...
+    def keep(self, look: Look) -> None: ...
+    def get(self, id: str, lock: bool = False) -> Look | None: ...
+
+
 class AllocationShelf(Protocol):
     """Who has which node, and what it was charged."""
 
@@ -387,6 +397,8 @@ class AllocationShelf(Protocol):
 class Claimed(Protocol):
     """What a transaction has in hand."""
 
+    @property
+    def looks(self) -> LookShelf: ...
     @property
     def allocations(self) -> int: ...
     @property

@@ -29,6 +29,7 @@ from data.postgres.shelves.finance_reads import FinanceReadsShelf
 from data.postgres.shelves.inbox import InboxShelf
 from data.postgres.shelves.lake import LakeShelf
 from data.postgres.shelves.ledger import LedgerShelf
+from data.postgres.shelves.looks import LookShelf
 from data.postgres.shelves.money_reads import MoneyReadsShelf
 from data.postgres.shelves.node_reads import NodeReadsShelf
 from data.postgres.shelves.nodes import NodeShelf
@@ -222,6 +223,11 @@ class PostgresTransaction:
     def nodes(self) -> NodeShelf:
         """GPU nodes that are rented out."""
         return NodeShelf(self.connection, self.actor)
+
+    @cached_property
+    def looks(self) -> LookShelf:
+        """What sidecars saw at nodes' addresses."""
+        return LookShelf(self.connection)
 
     @cached_property
     def allocations(self) -> AllocationShelf:

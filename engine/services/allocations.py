@@ -122,6 +122,18 @@ def release_allocation(tx: Transaction, id: str, by: Person, reason: str = "") -
     return stop_allocation(tx, found, reason.strip() or f"released by {by.name}")
 
 
+def retry_cleanup(tx: Transaction, id: str, by: Person) -> Allocation:
+    """Have the clean-up of a node tried now instead of after its pause."""
+    allow(by, Action.MANAGE_NODES)
+    found = get_allocation(tx, id, by, lock=True)
+    if found.state not in (AllocationState.STOPPING, AllocationState.CLEANUP_FAILED):
+        raise IllegalMove(f"Allocation {found.id} is {found.state.replace('_', ' ')}: there is nothing to clean.")
+    if not tx.outbox.replay_of(RELEASE_JOB, id):
+        raise IllegalMove(f"A sidecar has the clean-up of {found.id} in hand.")
+    tx.audit.record("allocation.cleanup_retried", f"allocation:{id}", state=str(found.state))
+    return found
+
+
 def stop_allocation(tx: Transaction, allocation: Allocation, reason: str, at: datetime | None = None) -> Allocation:
     """End a locked one: what is open up to `at` (now) is charged as far as the wallet goes, and the clean-up of its node is queued."""
     check_move(allocation, AllocationState.STOPPING)

@@ -80,6 +80,11 @@ class OutboxShelf(Shelf):
             self.one("select pg_notify(:channel, '')", channel=CHANNEL)
         return found
 
+    def replay_of(self, kind: str, key: str) -> bool:
+        """The same for the job of that kind and key."""
+        row = self.one("select id from outbox where kind = :kind and key = :key", kind=kind, key=key)
+        return row is not None and self.replay(row.id)
+
     def get(self, id: int) -> Job | None:
         """The job with that number."""
         return _job(self.one(f"select {_COLUMNS} from outbox where id = :id", id=id))  # noqa: S608
