@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import access, actions, dialogs
+from dashboard.bell import bell
 from dashboard.connection import store
 from dashboard.words import plain, zone
 from engine.services import users
@@ -44,6 +45,7 @@ RESEARCH = (
     Entry("top_up", "Add funds", "add_card", "top-up", Action.SEE_OWN, shown=False),
     Entry("nodes", "GPU nodes", "memory", "nodes", Action.SEE_OWN),
     Entry("allocation", "Allocation", "memory", "allocation", Action.SEE_OWN, shown=False),
+    Entry("notifications", "Notifications", "notifications", "notifications", Action.SEE_OWN, shown=False),
     Entry("profile", "Profile", "person", "profile", shown=False),
 )
 OPERATIONS = (
@@ -51,6 +53,8 @@ OPERATIONS = (
     Entry("rates", "Rate cards", "sell", "rates", Action.SEE_RATES),
     Entry("accounts", "Accounts & tiers", "group", "accounts", Action.SEE_ACCOUNTS),
     Entry("billing", "Billing queue", "pending_actions", "billing", Action.SEE_BILLING),
+    Entry("admin_nodes", "Node inventory", "dns", "node-inventory", Action.SEE_NODES),
+    Entry("billing_loop", "Billing loop", "autorenew", "billing-loop", Action.SEE_NODES),
     Entry("audit", "Audit", "verified_user", "audit", Action.SEE_AUDIT),
 )
 FINANCE = (
@@ -102,6 +106,7 @@ def foot(person: Person) -> None:
     with st.sidebar, st.container(gap="xsmall"):
         about = " · ".join(dict.fromkeys((person.name, person.role.value)))
         st.markdown(f":gray[:small[{plain(about)}]]")
+        bell(_page(entry_of("notifications"), False))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(_page(entry_of("profile"), False), label="Profile", icon=":material/person:")
             if st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out"):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from dashboard import words
 from engine.allocations import Allocation, AllocationState
-from engine.nodes import Node
+from engine.nodes import BadNode, Node
 from engine.provisioning import Step
 
 MAKERS = re.compile(r"\b(nvidia|geforce|tesla|quadro)\b\s*", re.IGNORECASE)
@@ -40,6 +40,15 @@ def gpus(node: Node) -> str:
     """`4 × A100 80 GiB`; without memory where its driver does not know it."""
     memory = f" {-(-node.memory_mib // 1024)} GiB" if node.memory_mib else ""
     return f"{node.gpu_count} × {model(node)}{memory}"
+
+
+def whole_number(text: str) -> int | None:
+    """What was typed into a field for a count; None where nothing was."""
+    if not text.strip():
+        return None
+    if not text.strip().isascii() or not text.strip().isdigit() or not 0 < int(text) < 10_000:
+        raise BadNode(f"{text[:20]!r} is no number of nodes; one is 2.")
+    return int(text)
 
 
 def ssh_command(node: Node, allocation: Allocation, key_file: str = "") -> str:

@@ -26,9 +26,11 @@ from engine.allocations import (
     uncharged_micro,
 )
 from engine.errors import NotFound
+from engine.looks import Look
 from engine.nodes import Node, NodeState
 from engine.rates import RateCard
 from engine.services.allocations import card_for, get_allocation
+from engine.services.looks import get_look
 from engine.services.nodes import get_node
 from engine.services.wallets import owners_of
 from engine.users import Person
@@ -275,6 +277,21 @@ def node_history(name: str) -> tuple[list[Step], list[Allocation]]:
         node = get_node(tx, name)
         return tx.nodes.events(node.id), [one for one in tx.allocations.newest() if one.node_id == node.id]
     return store().read(read)
+
+
+def node(name: str) -> Node:
+    """One node."""
+    return store().read(lambda tx: get_node(tx, name))
+
+
+def holder(name: str) -> Allocation | None:
+    """Who has a node."""
+    return store().read(lambda tx: tx.allocations.on_node(get_node(tx, name).id))
+
+
+def look(person: Person, id: str) -> Look:
+    """What a sidecar saw so far."""
+    return store().read(lambda tx: get_look(tx, id, person))
 
 
 def by_state(found: Sequence[Offer]) -> Mapping[str, int]:

@@ -27,9 +27,9 @@ class LookShelf(Shelf):
     def keep(self, look: Look) -> None:
         """Write what is known by now."""
         self.execute("update look set host_key = :host_key, confirmed_by = :confirmed_by, probe = cast(:probe as jsonb),"
-                     " trouble = :trouble, done_at = :done_at where id = :id", id=look.id, host_key=look.host_key.line if look.host_key else None,
-                     confirmed_by=look.confirmed_by, probe=json.dumps(probe_facts(look.probe)) if look.probe else None,
-                     trouble=look.trouble, done_at=look.done_at)
+                     " trouble = :trouble, done_at = :done_at where id = :id", id=look.id,
+                     host_key=look.host_key.line if look.host_key else None, confirmed_by=look.confirmed_by,
+                     probe=json.dumps(probe_facts(look.probe)) if look.probe else None, trouble=look.trouble, done_at=look.done_at)
 
     def get(self, id: str, lock: bool = False) -> Look | None:
         """One by its id, locked until the end of the transaction if asked."""
