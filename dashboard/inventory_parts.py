@@ -128,7 +128,7 @@ def _seen(look: Look) -> None:
                                 help="Its price is that of this GPU model on the rate card of whoever takes it.")
         with st.container(horizontal=True, horizontal_alignment="right"):
             kept = st.form_submit_button("Not now")
-            pressed = st.form_submit_button("Add node", type="primary")
+            pressed = st.form_submit_button("Add this node", type="primary")
     if kept:
         _close()
     if pressed and actions.act(lambda tx: add_seen(tx, look.id, site, me(), sold), "add",

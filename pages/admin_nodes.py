@@ -149,7 +149,8 @@ def holders(had: Sequence[reads_nodes.Allocation], page: reads_nodes.Inventory) 
         tables.table(rows, {
             "who": tables.text_column("Who", 110), "wallet": tables.text_column("Wallet", 120), "since": tables.text_column("From", 100),
             "for": tables.text_column("For", 90), "state": tables.state_column("State", 110),
-            "why": tables.text_column("Why it ended", 220), "cost": tables.money_column("Cost", 90), "id": tables.link_column("", 60, "open")}, key="who_had",
+            "why": tables.text_column("Why it ended", 220), "cost": tables.money_column("Cost", 90),
+            "id": tables.link_column("", 60, "open")}, key="who_had",
             alt="Allocations on this node")
 
 

@@ -19,8 +19,9 @@ DAY = timedelta(days=1)
 def show(person: Person) -> None:
     """The page from top to bottom."""
     page = reads_billing.loop()
-    what = f"charges what runs every {words.duration(page.interval_seconds)} · {words.count(page.active, 'allocation')} active"
-    tables.page_head("Billing loop", what, badge(page), resume_button if not page.state.running and person.may(Action.MANAGE_NODES) else None)
+    what = f"charges what runs every {words.duration(page.interval_seconds)} · {page.active:,} active"
+    may_resume = not page.state.running and person.may(Action.MANAGE_NODES)
+    tables.page_head("Billing loop", what, badge(page), resume_button if may_resume else None)
     if not page.state.running:
         st.error(f"Stopped since {words.moment(page.state.stopped_at, page.now)}: {words.plain(page.state.reason)} Nothing is charged "
                  "until somebody lets it go on.", icon=":material/error:")
@@ -40,7 +41,8 @@ def badge(page: reads_billing.Loop) -> tuple[str, str, str]:
         return "Stopped", ":material/error:", "red"
     patience = timedelta(seconds=reads_billing.LATE_INTERVALS * page.interval_seconds)
     if page.state.beat_at is None or page.now - page.state.beat_at > patience:
-        return f"Last turn {words.ago(page.state.beat_at, page.now)}: is a sidecar running?", ":material/schedule:", "orange"
+        last = f"Last turn {words.ago(page.state.beat_at, page.now)}" if page.state.beat_at else "No turn yet"
+        return f"{last}: is a sidecar running?", ":material/schedule:", "orange"
     return f"Runs, last turn {words.ago(page.state.beat_at, page.now)}", ":material/check_circle:", "green"
 
 

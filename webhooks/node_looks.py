@@ -25,18 +25,18 @@ def look(job: Job, context: Context) -> str:
             return _probe(found, context)
     except (NodeTrouble, BadReading, BadPublicKey) as trouble:
         why = trouble.sentence
-        context.store.run(lambda tx: note_trouble(tx, id, why), actor=ACTOR, place="node.look")
+        context.store.run(lambda tx: note_trouble(tx, id, why), actor=ACTOR)
         return why
     return "it was looked at before"
 
 
 def _key(found: Look, context: Context) -> str:
     key = context.nodes().host_key(found.host, found.port)
-    context.store.run(lambda tx: note_key(tx, found.id, key), actor=ACTOR, place="node.look")
+    context.store.run(lambda tx: note_key(tx, found.id, key), actor=ACTOR)
     return f"{found.host}:{found.port} shows {key.fingerprint}"
 
 
 def _probe(found: Look, context: Context) -> str:
     probe = context.nodes().probe(found.address)
-    seen = context.store.run(lambda tx: note_seen(tx, found.id, probe), actor=ACTOR, place="node.look")
+    seen = context.store.run(lambda tx: note_seen(tx, found.id, probe), actor=ACTOR)
     return seen.trouble or f"{found.name} has {len(probe.gpus)} GPUs"

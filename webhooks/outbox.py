@@ -15,7 +15,7 @@ from data.postgres.store import PostgresTransaction, Store
 from engine.outbox import ATTEMPTS, Job, JobTrouble
 from engine.payments import Outcome
 from engine.ports import PaymentProvider, Provisioner
-from webhooks import allocation_jobs, document_jobs, notice_jobs, reconciler, refunds
+from webhooks import allocation_jobs, document_jobs, node_looks, notice_jobs, reconciler, refunds
 from webhooks.jobs import ACTOR, Context, Handler, Lost
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -33,6 +33,8 @@ HANDLERS: dict[str, Handler] = {
     "notice.send": notice_jobs.send,
     "node.provision": allocation_jobs.provision,
     "node.release": allocation_jobs.release,
+    "node.look": node_looks.look,
+    "node.test": node_looks.look,
 }
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from data.postgres.store import PostgresTransaction
 from engine.allocations import Allocation, AllocationState
 from engine.nodes import Node, NodeState
-from engine.notices import NoticeKind
+from engine.notices import News, NoticeKind, about_allocation
 from engine.provisioning import PROVISION, RELEASE, Step
 
 WORKER = "worker"
@@ -110,12 +110,11 @@ def add_notices(tx: PostgresTransaction, held: Sequence[tuple[Allocation, str, s
 
 
 def _told(one: Allocation, name: str, host: str) -> list[dict[str, object]]:
-    cost = {"node": name, "charged_micro": one.charged_micro, "currency": one.currency}
-    found: list[tuple[NoticeKind, datetime | None, dict[str, object]]] = [
-        (NoticeKind.READY, one.active_at, {"node": name, "host": host, "port": 22, "tenant": one.tenant}),
-        (NoticeKind.RELEASED, one.closed_at, {**cost})]
-    return [{"user": one.user_id, "kind": str(kind), "subject": f"allocation:{one.id}", "facts": json.dumps(facts), "at": at,
-             "seen": at + timedelta(minutes=20) if one.closed_at else None} for kind, at, facts in found if at is not None]
+    about = about_allocation(one.id)
+    found = [(one.active_at, News(one.user_id, NoticeKind.READY, about, {"node": name, "host": host, "port": 22, "tenant": one.tenant})),
+             (one.closed_at, News(one.user_id, NoticeKind.RELEASED, about, {"node": name, "charged": str(one.charged)}))]
+    return [{"user": news.user_id, "kind": str(news.kind), "subject": news.subject, "facts": json.dumps(dict(news.facts)), "at": at,
+             "seen": at + timedelta(minutes=20) if one.closed_at else None} for at, news in found if at is not None]
 
 
 def _run(tx: PostgresTransaction, sql: str, **values: object) -> None:

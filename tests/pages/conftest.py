@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
-from dashboard import access, reads, reads_nodes, reads_wallets, words
+from dashboard import access, reads, reads_billing, reads_nodes, reads_wallets, words
 from data import demo
 from data import settings as knobs
 from data.postgres.store import Store, connect
@@ -61,7 +61,7 @@ def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFact
 def as_pages_see_it(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> Iterator[Centre]:
     """The demo centre behind `dashboard.reads` and the pages."""
     monkeypatch.setattr(knobs, "load", lambda: centre.settings)
-    for module in (reads, reads_nodes, reads_wallets, access):
+    for module in (reads, reads_billing, reads_nodes, reads_wallets, access):
         monkeypatch.setattr(module, "store", lambda: centre.store)
     words.zone.cache_clear()
     reads.choices.clear()

@@ -14,7 +14,7 @@ NAMES = ("researcher", "pi", "admin", "finance", "auditor")
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("file", ["home", "usage", "receipts", "receipt", "wallet", "top_up", "nodes", "allocation"])
+@pytest.mark.parametrize("file", ["home", "usage", "receipts", "receipt", "wallet", "top_up", "nodes", "allocation", "notifications"])
 def test_every_page_opens_for_every_role(visit: Visit, file: str, name: str) -> None:
     page = visit(file, name)
     assert not page.exception, page.exception

@@ -1,0 +1,1 @@
+"""Pages about GPU nodes: what they say, what they let whom do, and that they keep a private key nowhere."""
