@@ -1,17 +1,24 @@
 -- An allocation is the right to use a node from one instant to another. It is charged from a wallet as it runs, at the price
 -- that was agreed when it was asked for.
 
+-- What is agreed once is looked at once: a domain is asked when a value comes, a table's check each time its row is charged.
+create domain allocation_id as text check (value ~ '^alc_[0-9A-Z]{26}$');
+create domain tenant_name as text check (value ~ '^[a-z][a-z0-9_-]{0,29}[a-z0-9]$');
+create domain key_line as text check (value <> '' and value !~ E'[\\n\\r]');
+create domain said_text as text check (value <> '');
+create domain micro_per_hour as bigint check (value between 0 and 1000000000000000);
+
 create table allocation (
-  id text primary key check (id ~ '^alc_[0-9A-Z]{26}$'),
-  request_key text not null unique check (request_key <> ''),    -- the same form sent twice is one allocation
+  id allocation_id primary key,
+  request_key said_text not null unique,       -- the same form sent twice is one allocation
   node_id text not null references node,
   user_id bigint not null references app_user,
-  wallet text not null check (wallet <> ''),   -- its owner in the ledger
+  wallet said_text not null,                   -- its owner in the ledger
   currency char(3) not null,
-  tenant text not null check (tenant ~ '^[a-z][a-z0-9_-]{0,29}[a-z0-9]$'),       -- the user's name on the node
-  public_key text not null check (public_key <> '' and public_key !~ E'[\n\r]'),
+  tenant tenant_name not null,                 -- the user's name on the node
+  public_key key_line not null,
   rate_card text not null,
-  price_micro_per_hour bigint not null check (price_micro_per_hour between 0 and 1000000000000000),
+  price_micro_per_hour micro_per_hour not null,
   interval_seconds int not null check (interval_seconds between 1 and 86400),    -- the grid that charges end on
   state text not null check (state in ('requested', 'provisioning', 'active', 'suspended', 'stopping', 'cleanup_failed',
                                        'released', 'failed')),

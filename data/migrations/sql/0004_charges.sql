@@ -33,7 +33,7 @@ create table allocation_charge (               -- what it refers to is asked onc
   amount_micro bigint not null check (amount_micro >= 0),
   run_id bigint,                               -- of billing_run; null: at its end, or when it paused
   primary key (allocation_id, starts_at),
-  constraint billed_whole_or_not_at_all check (billed_seconds in (0, extract(epoch from ends_at - starts_at)::bigint)),
+  constraint billed_whole_or_not_at_all check (billed_seconds in (0, date_part('epoch', ends_at - starts_at))),
   check (billed_seconds > 0 or amount_micro = 0)
 );
 call write_once('allocation_charge');

@@ -28,8 +28,8 @@ with due as materialized (
   where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
   order by id limit :most for update skip locked)
 select id, wallet, currency, price, charged_to, billed_seconds, charged_micro,
-       floor(extract(epoch from until - active_at) / interval_seconds)::bigint * interval_seconds
-         - extract(epoch from charged_to - active_at)::bigint as seconds
+       floor(date_part('epoch', until - active_at) / interval_seconds)::bigint * interval_seconds
+         - date_part('epoch', charged_to - active_at)::bigint as seconds
 from due"""
 _MAKE_ACCOUNTS = """
 insert into ledger_account (kind, owner, currency, side, floor_micro)
@@ -68,7 +68,7 @@ insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds
 select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
 from billing_charge where paid_seconds > 0 order by id"""
 _POSTINGS = """
-select 'charge:' || id || ':' || extract(epoch from charged_to)::bigint as key, '' as memo, account, amount_micro
+select 'charge:' || id || ':' || date_part('epoch', charged_to)::bigint as key, '' as memo, account, amount_micro
 from billing_charge cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro)
 where amount > 0 order by id"""
 _TOTALS = "select currency, sum(amount) as micro, count(*) filter (where amount > 0) as postings from billing_charge group by 1"
