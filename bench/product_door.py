@@ -11,6 +11,7 @@ import uvicorn
 from data.postgres.store import Store, connect
 from data.settings import load
 from webhooks.app import make_app
+from webhooks.process import settle
 from webhooks.queue_worker import QueueWorker
 
 
@@ -20,8 +21,10 @@ def main(port: int) -> None:
     settings = load()
     assert settings.database_url is not None
     store = Store(connect(settings.database_url.get_secret_value()), settings)
-    uvicorn.run(make_app(settings, store, f"http://127.0.0.1:{port}"), host="127.0.0.1", port=port, log_level="warning",
-                access_log=False, server_header=False, timeout_graceful_shutdown=5, timeout_keep_alive=15)
+    app = make_app(settings, store, f"http://127.0.0.1:{port}")
+    settle()
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False,
+                timeout_graceful_shutdown=5, timeout_keep_alive=15)
 
 
 if __name__ == "__main__":

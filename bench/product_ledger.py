@@ -17,6 +17,7 @@ from data.postgres.health import figures
 from data.postgres.store import Store, connect
 from data.settings import load
 from webhooks.metrics import Metrics
+from webhooks.process import settle
 from webhooks.providers import load_providers
 from webhooks.worker import Worker
 
@@ -28,6 +29,7 @@ def main(postmaster: int) -> str:
     store = Store(connect(settings.database_url.get_secret_value()), settings)
     providers = load_providers(settings)
     worker = Worker(store, providers, Metrics(providers, lambda: figures(store)))
+    settle()
     with Measured(postmaster) as measured:
         worker.start()
         while _waiting(store):

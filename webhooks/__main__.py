@@ -15,10 +15,9 @@ from data.postgres.store import Store, connect
 from data.settings import load
 from webhooks.app import make_app
 from webhooks.log import say
+from webhooks.process import settle
 from webhooks.providers import load_providers
 from webhooks.provisioners import load_provisioner
-
-SWITCH_SECONDS = 0.0005         # the door waits so long, at most, for a worker's thread to let go of the interpreter
 
 
 def main() -> int:
@@ -35,14 +34,14 @@ def main() -> int:
         return _refused("; ".join(str(error["msg"]).removeprefix("Value error, ") for error in wrong.errors()))
     except ValueError as wrong:
         return _refused(str(wrong))
-    sys.setswitchinterval(SWITCH_SECONDS)
     signal.signal(signal.SIGTERM, _stopped)         # uvicorn passes the signal on to us once it has ended its work
     with running(settings) as url:
         engine = connect(url)
         try:
             say("sidecar.starts", host=args.host, port=args.port, env=settings.env, providers=settings.payment_providers)
-            uvicorn.run(make_app(settings, Store(engine, settings), _own_url(args.host, args.port)), host=args.host,
-                        port=args.port, log_level="warning", access_log=False, server_header=False,
+            app = make_app(settings, Store(engine, settings), _own_url(args.host, args.port))
+            settle()
+            uvicorn.run(app, host=args.host, port=args.port, log_level="warning", access_log=False, server_header=False,
                         timeout_graceful_shutdown=5, timeout_keep_alive=15)
         finally:
             engine.dispose()

@@ -18,6 +18,7 @@ import stamina
 from data.analytics.lake import Lake
 from data.failpoints import hit
 from data.postgres.audit_anchors import Anchors
+from data.postgres.lists import send_columns_at_once
 from data.postgres.shelves.allocations import AllocationShelf
 from data.postgres.shelves.audit import AuditShelf
 from data.postgres.shelves.bank import BankShelf
@@ -60,6 +61,7 @@ CONNECT: dict[str, Any] = {"options": "-c timezone=UTC", "application_name": "co
 
 def connect(url: str, pool_size: int = 10) -> sa.Engine:
     """An engine for `url` (postgresql://…), READ COMMITTED, connections checked before use."""
+    send_columns_at_once()
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     return sa.create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=pool_size,
                             connect_args=CONNECT)

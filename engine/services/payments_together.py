@@ -87,16 +87,16 @@ def _settled(tx: Transaction, event: ProviderEvent, payment: Payment, receipts: 
 
 
 def _write(tx: Transaction, settled: Sequence[Settled]) -> None:
-    """As apply_payment does for each of them."""
+    """As apply_payment does for each of them. The ledger comes last: others wait for its accounts."""
     tx.payments.take_many([one.payment for one in settled])
     tx.outbox.add_many([issue_job(DocumentKind.PAYMENT_RECEIPT, one.payment.id) for one in settled])
-    posted = tx.ledger.post_many([(one.key, one.memo, one.postings) for one in settled])
-    if len(posted) < len(settled):
-        raise IllegalMove(f"Some of the money {', '.join(sorted({one.key for one in settled} - set(posted)))} was posted before.")
     for one in settled:
         tell_money(tx, one.payment, one.event, one.decision)
     _pay(tx, [one for one in settled if one.receipt])
     tx.inbox.wake_orphans(*(one.event.money_name for one in settled))
+    posted = tx.ledger.post_many([(one.key, one.memo, one.postings) for one in settled])
+    if len(posted) < len(settled):
+        raise IllegalMove(f"Some of the money {', '.join(sorted({one.key for one in settled} - set(posted)))} was posted before.")
 
 
 def _pay(tx: Transaction, settled: Sequence[Settled]) -> None:

@@ -46,8 +46,11 @@ class AuditShelf(Shelf):
         return AuditEntry(head.id + 1, at, self.actor, action, subject, body, self.key_id, head.hash, link(self.key, head.hash, body))
 
     def _append(self, entries: Sequence[AuditEntry]) -> None:
+        """Write entries of one moment, actor and key."""
         columns = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _TYPES.items())
-        self.execute(f"insert into audit_entry ({', '.join(_TYPES)}) select * from unnest({columns})",  # noqa: S608
+        self.execute(f"insert into audit_entry (at, actor, key_id, {', '.join(_TYPES)})"  # noqa: S608
+                     f" select :at, :actor, :key_id, entry.* from unnest({columns}) entry",
+                     at=entries[0].at, actor=self.actor, key_id=self.key_id,
                      **{name: [getattr(entry, name) for entry in entries] for name in _TYPES})
 
     def head(self) -> Anchor:
@@ -67,8 +70,7 @@ class AuditShelf(Shelf):
         return [_entry(row) for row in self.rows(f"select {_COLUMNS} from audit_entry order by id desc limit :most", most=most)]  # noqa: S608
 
 
-_TYPES = {"id": "bigint", "at": "timestamptz", "actor": "text", "action": "text", "subject": "text", "body": "bytea", "key_id": "text",
-          "prev_hash": "bytea", "hash": "bytea"}
+_TYPES = {"id": "bigint", "action": "text", "subject": "text", "body": "bytea", "prev_hash": "bytea", "hash": "bytea"}
 _COLUMNS = "id, at, actor, action, subject, body, key_id, prev_hash, hash"
 
 
