@@ -23,7 +23,8 @@ _numbers = count(1)
 _ACTIVE = """
 insert into allocation (id, request_key, node_id, user_id, wallet, currency, tenant, public_key, rate_card, price_micro_per_hour,
                         interval_seconds, state, active_at, charged_to)
-select cast(:id as text), cast(:id as text), (select id from node where name = :node), (select id from app_user where name = 'alice'), :wallet, 'THB', 'alice',
+select cast(:id as text), cast(:id as text), (select id from node where name = :node),
+       (select id from app_user where name = 'alice'), :wallet, 'THB', 'alice',
        'ssh-ed25519 AAAA', 'mu-v1', :price, :interval, 'active', :since, :since"""
 _HISTORY = """
 insert into allocation_event (allocation_id, from_state, to_state, actor, reason)

@@ -33,9 +33,11 @@ select id, wallet, currency, price, charged_to, billed_seconds, charged_micro,
 from due"""
 _MAKE_ACCOUNTS = """
 insert into ledger_account (kind, owner, currency, side, floor_micro)
-select 'wallet', wallet, currency, -1, 0 from billing_due group by wallet, currency
-union all select 'income', :meter, currency, -1, null from billing_due group by currency
-on conflict do nothing"""
+select kind, owner, currency, -1, floor from (
+  select distinct 'wallet' as kind, wallet as owner, currency, 0 as floor from billing_due
+  union all select distinct 'income', :meter, currency, cast(null as int) from billing_due) w
+where not exists (select from ledger_account a where (a.kind, a.owner, a.currency) = (w.kind, w.owner, w.currency))
+order by 1, 2, 3 on conflict do nothing"""
 _LOCK_ACCOUNTS = """
 create temp table billing_account on commit drop as
 select a.id, a.kind, a.owner, a.currency, a.side * a.balance_micro as balance from ledger_account a
