@@ -20,7 +20,7 @@ from tests.allocations.conftest import Lab
 from tests.payments.conftest import free_port, wait_until
 from tests.programs import Program, Programs
 
-KILLS = int(os.environ.get("COREHOURS_TEST_BILLING_KILLS", "8"))
+KILLS = int(os.environ.get("COREHOURS_TEST_BILLING_KILLS", "4"))
 NODES = 6
 JUMPS = (timedelta(hours=1), timedelta(hours=-1), timedelta(days=365), timedelta(days=-1))
 PLACES = ("", "", "billing.charge.committing:kill", "billing.charge.committed:kill")

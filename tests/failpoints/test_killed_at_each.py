@@ -36,7 +36,7 @@ from tests.programs import Programs
 
 # Places of HTTP requests and of nodes, killed by tests of their own.
 ELSEWHERE = ("inbox.storing", "inbox.stored",                       # tests/payments/test_killed_anywhere.py
-             *(name for name in NAMES if name.startswith("node.")))  # tests/allocations/test_killed_hands.py
+             *(name for name in NAMES if name.startswith(("node.", "billing."))))     # tests/allocations/test_killed_{hands,biller}.py
 HERE = [name for name in NAMES if name not in ELSEWHERE]
 USUAL = HERE[::9]               # a run of all tests kills at these, -m long at every place with five seeds
 DAYS = [pytest.param(place, seed, marks=[] if place in USUAL and not seed else pytest.mark.long) for place in HERE for seed in range(5)]
