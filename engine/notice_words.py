@@ -8,6 +8,8 @@ from datetime import datetime, tzinfo
 from engine.document_words import short_day
 from engine.documents import Language
 from engine.mail import Letter, message_id
+from engine.node_troubles import AWAY, BROKEN, FULL, STRANGE, TAKEN, UNDONE
+from engine.node_watch import AGREED_END, IDLE, NO_ACCESS
 from engine.notices import Notice, NoticeKind
 
 Pair = tuple[str, str]
@@ -38,7 +40,7 @@ SENTENCES: dict[NoticeKind, Pair] = {
                           "คิดค่าบริการรวม {charged} ปิดการเข้าใช้งานและหยุดโปรแกรมทั้งหมดแล้ว"),
     NoticeKind.ENDING: ("Save what you need: at its end your login is closed and what runs on it is ended. You can agree a later end.",
                         "โปรดบันทึกงาน เมื่อถึงเวลา การเข้าใช้งานจะถูกปิดและโปรแกรมทั้งหมดจะหยุด คุณขยายเวลาได้"),
-    NoticeKind.ENDED: ("Why: {reason}. It was charged {charged} in all.", "เหตุผล: {reason} คิดค่าบริการรวม {charged}"),
+    NoticeKind.ENDED: ("{reason} It was charged {charged} in all.", "เหตุผล: {reason} คิดค่าบริการรวม {charged}"),
     NoticeKind.IDLE: ("Its GPUs have done nothing for {time}, and it is charged. {after}",
                       "จีพียูไม่ได้ทำงานมา {time} และยังคิดค่าบริการอยู่ {after}"),
     NoticeKind.SUSPENDED: ("It is not charged until it answers again. Nothing has to be done.",
@@ -50,6 +52,11 @@ SENTENCES: dict[NoticeKind, Pair] = {
 }
 STAYS: Pair = ("Release it if you do not need it.", "โปรดคืนหากไม่ได้ใช้")
 GOES: Pair = ("It is released after {time} of that.", "จะถูกคืนเมื่อไม่ใช้งานครบ {time}")
+THAI: dict[str, str] = {                    # sentences that travel as facts
+    AWAY: "โหนดไม่ตอบสนอง", STRANGE: "โหนดไม่เป็นไปตามที่เรารู้จัก จึงถูกนำออก", TAKEN: "พบสิ่งอื่นอยู่บนโหนด", BROKEN: "โหนดทำไม่สำเร็จ",
+    FULL: "ดิสก์ของโหนดเต็ม", UNDONE: "เตรียมไม่เสร็จทันเวลา", AGREED_END: "ถึงเวลาสิ้นสุดที่ตกลงไว้",
+    IDLE: "จีพียูไม่ได้ทำงานนานตามที่ตกลงไว้", NO_ACCESS: "โหนดไม่ยอมให้เข้าใช้งานอีก",
+}
 UNITS: dict[str, tuple[Pair, Pair]] = {     # one of it, more of it
     "d": (("{n} day", "{n} วัน"), ("{n} days", "{n} วัน")),
     "h": (("{n} hour", "{n} ชั่วโมง"), ("{n} hours", "{n} ชั่วโมง")),
@@ -92,7 +99,7 @@ def duration(seconds: int, language: Language) -> str:
 
 def _texts(facts: Mapping[str, object], language: Language, zone: tzinfo) -> dict[str, str]:
     """Facts as they stand in a sentence, each on one line."""
-    texts = {name: " ".join(str(value).split()) for name, value in facts.items()}
+    texts = {name: " ".join(_said(value, language).split()) for name, value in facts.items()}
     if "seconds" in facts:
         texts["time"] = duration(_int(facts["seconds"]), language)
     if "minutes" in facts:
@@ -101,6 +108,10 @@ def _texts(facts: Mapping[str, object], language: Language, zone: tzinfo) -> dic
     if "until" in facts:
         texts["until"] = _instant(str(facts["until"]), language, zone)
     return texts
+
+
+def _said(value: object, language: Language) -> str:
+    return THAI.get(str(value), str(value)) if language is Language.THAI else str(value)
 
 
 def _after(minutes: object, language: Language) -> str:

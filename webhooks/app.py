@@ -26,6 +26,8 @@ from webhooks.billing_loop import BillingLoop
 from webhooks.intake import Intake
 from webhooks.log import say_soon
 from webhooks.metrics import Metrics
+from webhooks.node_reconciler import look_after_nodes
+from webhooks.node_sampler import attend_to_terms, forget_samples, sample_nodes
 from webhooks.outbox import HANDLERS, OutboxWorker
 from webhooks.providers import load_providers
 from webhooks.providers.bank_page import BankPage
@@ -51,9 +53,10 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     providers = load_providers(settings)
     metrics = Metrics(providers, lambda: figures(store))
     metrics.expect_jobs(HANDLERS)
+    provisioner = load_provisioner(settings)
     intake = Intake([InboxLine(store.engine) for _ in range(LINES)])
     sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
-                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded, load_provisioner(settings)), intake, own_url)
+                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded, provisioner), intake, own_url, provisioner)
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
@@ -89,6 +92,11 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
                   max_instances=1)
     timer.add_job(BillingLoop(sidecar.store).turn, "interval", seconds=sidecar.settings.billing_interval_seconds, coalesce=True,
                   max_instances=1)
+    if sidecar.provisioner is not None:
+        for work, seconds in ((look_after_nodes, 60), (sample_nodes, 60)):
+            timer.add_job(work, "interval", args=[sidecar.store, sidecar.provisioner], seconds=seconds, coalesce=True, max_instances=1)
+    for attend, seconds in ((attend_to_terms, SWEEP_SECONDS), (forget_samples, 3600)):
+        timer.add_job(attend, "interval", args=[sidecar.store], seconds=seconds, coalesce=True, max_instances=1)
     sidecar.worker.start()
     sidecar.outbox.start()
     timer.start()

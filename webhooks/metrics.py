@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from data.postgres.health import TROUBLE, Figures
+from engine.allocations import OVER, AllocationState
+from engine.nodes import NodeState
 from engine.payments import Step
 
 # What becomes of a webhook at the door; all but the first two were refused, for that reason.
@@ -98,7 +100,19 @@ class _Database:
         yield GaugeMetricFamily("sign_in_failures", "Wrong passwords that still count.",
                                 value=now.sign_in_failures if now else NAN)
         yield GaugeMetricFamily("sign_in_locked", "Names locked out now.", value=now.sign_in_locked if now else NAN)
+        yield GaugeMetricFamily("nodes_out_of_reach", "Nodes that did not answer several times in a row.",
+                                value=now.nodes_out_of_reach if now else NAN)
+        yield _by_state("nodes", "Nodes by state.", [state for state in NodeState if state is not NodeState.RETIRED], now and now.nodes)
+        yield _by_state("allocations", "Allocations that have a node, by state.", [state for state in AllocationState if state not in OVER],
+                        now and now.allocations)
         yield _unapplied(now)
+
+
+def _by_state(name: str, words: str, states: Iterable[str], counts: Mapping[str, int] | None) -> Metric:
+    gauge = GaugeMetricFamily(name, words, labels=("state",))
+    for state in states:
+        gauge.add_metric([str(state)], NAN if counts is None else counts.get(str(state), 0))
+    return gauge
 
 
 def _unapplied(now: Figures | None) -> Metric:

@@ -14,7 +14,7 @@ from data.postgres.health import TROUBLE
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
-from engine.ports import PaymentProvider
+from engine.ports import PaymentProvider, Provisioner
 from webhooks.intake import Intake
 from webhooks.log import say
 from webhooks.metrics import Metrics
@@ -43,6 +43,7 @@ class Sidecar:
     outbox: OutboxWorker
     intake: Intake
     own_url: str
+    provisioner: Provisioner | None = None
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     async def in_thread(self, work: Callable[[], T], seconds: float = 10) -> T:

@@ -17,7 +17,8 @@ TROUBLE: tuple[type[Exception], ...] = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is worth an alarm. `usage_age_seconds` is None before the first usage; `unapplied_micro` by (provider, currency)."""
+    """What is worth an alarm. `usage_age_seconds` is None before the first usage; `unapplied_micro` by (provider, currency);
+    nodes and live allocations by their state."""
 
     inbox_waiting: int
     inbox_failed: int
@@ -29,6 +30,9 @@ class Figures:
     unapplied_micro: dict[tuple[str, str], int]
     sign_in_failures: int
     sign_in_locked: int
+    nodes: dict[str, int]
+    nodes_out_of_reach: int
+    allocations: dict[str, int]
 
 
 def reasons(store: Store) -> list[str]:
@@ -48,9 +52,13 @@ def figures(store: Store) -> Figures:
         row = connection.execute(sa.text(_FIGURES)).one()
         kept = connection.execute(sa.text("select owner, currency, side * balance_micro from ledger_account"
                                           " where kind = 'unapplied'")).all()
+        nodes = connection.execute(sa.text("select state, count(*) from node where state <> 'retired' group by 1")).all()
+        held = connection.execute(sa.text("select state, count(*) from allocation where state not in ('released', 'failed')"
+                                          " group by 1")).all()
     return Figures(row.waiting, row.failed, float(row.oldest or 0), row.jobs, row.dead, float(row.oldest_job or 0),
                    None if row.usage_age is None else float(row.usage_age),
-                   {(owner, currency): int(micro) for owner, currency, micro in kept}, row.failures, row.locked)
+                   {(owner, currency): int(micro) for owner, currency, micro in kept}, row.failures, row.locked,
+                   {state: int(count) for state, count in nodes}, row.away, {state: int(count) for state, count in held})
 
 
 _FIGURES = """
@@ -64,6 +72,7 @@ select count(*) filter (where state in ('received', 'processing')) as waiting,
           - coalesce(min(complete_to) filter (where source <> 'file'), min(complete_to)))
         from ingest_watermark) as usage_age,
        (select coalesce(sum(cardinality(tried_at)), 0) from sign_in_throttle) as failures,
+       (select count(*) from node_watch w join node n on n.id = w.node_id where missed >= 2 and state <> 'retired') as away,
        (select count(*) from sign_in_throttle where locked_until > clock_timestamp()) as locked
 from webhook_inbox
 """

@@ -46,7 +46,7 @@ PROMISES = {
     "an allocation that is to be set up or cleaned has its job": """
         select 'allocation ' || a.id || ' is ' || a.state from allocation a
         where (a.state in ('requested', 'provisioning') and not exists (
-                 select 1 from outbox o where o.kind = 'node.provision' and o.key = a.id and o.state <> 'done'))
+                 select 1 from outbox o where o.kind = 'node.provision' and o.key ^@ a.id and o.state <> 'done'))
            or (a.state in ('stopping', 'cleanup_failed') and not exists (
-                 select 1 from outbox o where o.kind = 'node.release' and o.key = a.id and o.state <> 'done'))""",
+                 select 1 from outbox o where o.kind = 'node.release' and o.key ^@ a.id and o.state <> 'done'))""",
 }

@@ -28,9 +28,11 @@ from engine.allocations import (
 from engine.errors import IllegalMove, NotAllowed, NotFound
 from engine.ids import new_id
 from engine.nodes import Node, tenant_name
+from engine.notices import NoticeKind, about_allocation
 from engine.policy import allow
 from engine.ports import Transaction
 from engine.rates import RateCard, valid_cards
+from engine.services.notices import tell
 from engine.services.wallets import owners_of
 from engine.ssh_keys import parse_public_key
 from engine.users import Action, Person
@@ -119,7 +121,13 @@ def release_allocation(tx: Transaction, id: str, by: Person, reason: str = "") -
             raise IllegalMove("Say why: its holder is told, with at least 10 characters.")
     if found.state in (AllocationState.STOPPING, AllocationState.CLEANUP_FAILED, AllocationState.RELEASED):
         return found
-    return stop_allocation(tx, found, reason.strip() or f"released by {by.name}")
+    stopped = stop_allocation(tx, found, reason.strip() or f"released by {by.name}")
+    if stopped.user_id != by.id:
+        node = tx.nodes.get(stopped.node_id)
+        assert node is not None
+        tell(tx, stopped.user_id, NoticeKind.ENDED, about_allocation(id),
+             {"node": node.address.name, "charged": str(stopped.charged), "reason": stopped.reason})
+    return stopped
 
 
 def retry_cleanup(tx: Transaction, id: str, by: Person) -> Allocation:

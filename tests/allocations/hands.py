@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from data.postgres.store import PostgresTransaction
 from engine.allocations import Allocation
+from engine.billing import BillingRun
 from engine.nodes import Node, NodeAddress
 from engine.notices import NoticeKind
 from engine.outbox import Job
@@ -13,6 +14,7 @@ from engine.ports import Provisioner
 from engine.provisioning import Holding, Step, Trouble
 from engine.users import Person
 from tests.allocations.conftest import Lab
+from webhooks.billing_loop import BillingLoop
 from webhooks.metrics import Metrics
 from webhooks.outbox import OutboxWorker
 from webhooks.provisioners.dummy_site import DummyNode, Fault
@@ -79,6 +81,12 @@ def _now(lab: Lab, node: Node) -> NodeAddress:
     found = lab.store.read(lambda tx: tx.nodes.get(node.id))
     assert found is not None
     return found.address
+
+
+def bill(lab: Lab) -> BillingRun | None:
+    """A turn of the billing loop on a machine whose clock is right."""
+    now = lab.store.read(lambda tx: tx.now)
+    return BillingLoop(lab.store, clock=lambda: now).turn()
 
 
 def no_pause(tx: PostgresTransaction) -> int:

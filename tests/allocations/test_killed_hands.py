@@ -26,7 +26,7 @@ from tests.allocations.life import world
 from tests.conftest import AUDIT_KEY, ROOT
 
 PLACES = [name for name in NAMES if name.startswith("node.")]
-USUAL = PLACES[::5]
+USUAL = PLACES[::11]
 
 
 @dataclass
@@ -78,14 +78,17 @@ def lives(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
 
 def ended_well(lab: Lab) -> None:
     """One was released and paid for, one failed and cost nothing; nothing is left on any node."""
-    works, never = sorted(lab.store.read(lambda tx: tx.allocations.newest()), key=lambda one: one.id)
+    works, never, *others = sorted(lab.store.read(lambda tx: tx.allocations.newest()), key=lambda one: one.id)
     assert (works.state, works.charged_micro, works.billed_seconds) == (AllocationState.RELEASED, parse_micro("10"), 1800)
     assert (never.state, never.charged_micro) == (AllocationState.FAILED, 0)
-    assert (lab.balance("alice"), lab.earned()) == (parse_micro("90"), parse_micro("10"))
+    assert [one.state for one in others] == [AllocationState.RELEASED] * 2
+    assert lab.balance("alice") == parse_micro("90")
+    assert lab.earned() == parse_micro("10") + sum(one.charged_micro for one in others) == parse_micro("110") - lab.balance("bob")
     with lab.provisioner.site.opened() as site:
-        assert [(node.marks, node.users["alice"].open, node.users["alice"].key) for node in site.nodes.values()] == [({}, False, "")] * 2
+        assert len(site.nodes) == 4 and not any(node.marks for node in site.nodes.values())
+        assert not any(user.open or user.key for node in site.nodes.values() for user in node.users.values())
     assert {node.address.name: node.state for node in lab.store.read(lambda tx: tx.nodes.all())} == {
-        "gpu-1": NodeState.AVAILABLE, "gpu-2": NodeState.QUARANTINED}
+        "gpu-1": NodeState.AVAILABLE, "gpu-2": NodeState.QUARANTINED, "gpu-3": NodeState.AVAILABLE, "gpu-4": NodeState.QUARANTINED}
     assert lab.broken() == {}
 
 

@@ -62,3 +62,12 @@ create table node_sample (
   primary key (node_id, at, gpu)
 );
 create index on node_sample (allocation_id, at) where allocation_id is not null;
+
+-- Whether a node answers: one row, moved by each look.
+create table node_watch (
+  node_id text primary key references node,
+  looked_at timestamptz not null,
+  answered_at timestamptz,                     -- when it last did
+  missed int not null default 0 check (missed >= 0),     -- looks in a row that it did not answer
+  trouble text not null default ''
+);

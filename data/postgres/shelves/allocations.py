@@ -146,6 +146,28 @@ class AllocationShelf(Shelf):
             "select allocation_id, starts_at, ends_at, billed_seconds, amount_micro from allocation_charge where allocation_id = :id"
             " order by starts_at desc limit :most", id=id, most=most)]
 
+    def changed_since(self, id: str, at: datetime) -> bool:
+        """Whether its state changed after that instant."""
+        return self.one("select 1 from allocation_event where allocation_id = :id and at > :at limit 1", id=id, at=at) is not None
+
+    def last_on(self, node_id: str, tenant: str) -> Allocation | None:
+        """The last one that is over and had the node under that name."""
+        return _allocation(self.one(f"{_SELECT} where node_id = :node and tenant = :tenant and not ({_LIVE})"
+                                    " order by requested_at desc, a.id desc limit 1", node=node_id, tenant=tenant))
+
+    def without_job(self) -> list[Allocation]:
+        """Those that are to be set up or cleaned, and for which nothing is queued; locked."""
+        return _allocations(self.rows(f"{_SELECT} where state in ('requested', 'provisioning', 'stopping', 'cleanup_failed')"  # noqa: S608
+                                      " and not exists (select 1 from outbox o where o.state in ('queued', 'working')"
+                                      " and o.kind = case when a.state in ('requested', 'provisioning') then 'node.provision'"
+                                      " else 'node.release' end and o.key ^@ a.id)"
+                                      " order by a.id for update of a skip locked"))
+
+    def ending(self) -> list[str]:
+        """Those whose agreed end came, or comes within the hour."""
+        return [row.id for row in self.rows("select id from allocation where state in ('requested', 'provisioning', 'active', 'suspended')"
+                                            " and until_at <= site_now() + interval '1 hour' order by id")]
+
     def _log(self, allocation: Allocation, was: AllocationState | None, to: AllocationState, reason: str) -> None:
         self.execute("insert into allocation_event (allocation_id, from_state, to_state, actor, reason)"
                      " values (:id, :was, :to, :actor, :reason)", id=allocation.id, was=None if was is None else str(was), to=str(to),

@@ -11,11 +11,27 @@ import sqlalchemy as sa
 
 from data.postgres.shelves.shelf import Shelf
 from engine.gpu_readings import GpuReading
+from engine.node_watch import IDLE_PERCENT, Idleness, Watch
 from engine.nodes import Node, NodeAddress, NodeState
 from engine.ssh_keys import parse_public_key
 
 _COLUMNS = ("id, site, name, host, port, host_key, gpu_model, gpu_count, memory_mib, rate_model, per_user, minimum_balance_micro, state,"
             " reason, clock_offset_ms, tested_at")
+
+
+# Loads of the minutes that matter; a minute in which no load is known counts as work.
+_IDLE = """
+with minute as (
+  select a.id, s.at, coalesce(max(s.utilisation_percent), 100) as load, least(a.idle_minutes, :minutes) as enough
+  from allocation a join node_sample s on s.allocation_id = a.id
+  where a.state = 'active' and s.at >= site_now() - make_interval(mins => 2 * greatest(coalesce(a.idle_minutes, 0), :minutes) + 60)
+  group by a.id, s.at, a.idle_minutes),
+busy as (select id, max(at) as at from minute where load >= :percent group by id),
+spell as (
+  select m.id, m.enough, min(m.at) as since, max(m.at) as last, count(*) as looks
+  from minute m left join busy b on b.id = m.id where m.at > coalesce(b.at, '-infinity') group by 1, 2)
+select id, since, last, looks from spell
+where last - since >= make_interval(mins => enough) and last > site_now() - interval '5 minutes' order by id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,41 @@ class NodeShelf(Shelf):
                           " (:node, :at, :gpu, :load, :memory, :allocation) on conflict do nothing",
                           [{"node": node_id, "at": at, "gpu": one.index, "load": one.utilisation_percent, "memory": one.memory_used_mib,
                             "allocation": allocation_id} for one in readings])
+
+    def watch(self, node_id: str) -> Watch | None:
+        """How it answered lately; None before the first look."""
+        row = self.one("select looked_at, answered_at, missed, trouble from node_watch where node_id = :id", id=node_id)
+        return Watch(**row._mapping) if row else None
+
+    def keep_watch(self, node_id: str, watch: Watch) -> None:
+        """Write how it answered."""
+        self.execute("insert into node_watch (node_id, looked_at, answered_at, missed, trouble)"
+                     " values (:id, :looked, :answered, :missed, :trouble) on conflict (node_id) do update set looked_at = :looked,"
+                     " answered_at = :answered, missed = :missed, trouble = :trouble", id=node_id, looked=watch.looked_at,
+                     answered=watch.answered_at, missed=watch.missed, trouble=watch.trouble)
+
+    def to_look_at(self, seconds: int) -> list[Node]:
+        """Nodes that are not gone and were not looked at for so long, or at an instant that lies ahead."""
+        return [_node(row) for row in self.rows(
+            f"select {_COLUMNS} from node left join node_watch w on w.node_id = id where state <> 'retired'"  # noqa: S608
+            " and (looked_at is null or looked_at > site_now() or looked_at <= site_now() - make_interval(secs => :seconds)) order by id",
+            seconds=seconds)]
+
+    def rented(self) -> list[tuple[Node, str]]:
+        """Nodes in somebody's hands, with the allocation."""
+        return [(_node(row), row.allocation_id) for row in self.rows(
+            f"select {', '.join(f'n.{name}' for name in _COLUMNS.replace(' ', '').split(','))}, a.id as allocation_id"  # noqa: S608
+            " from node n join allocation a on a.node_id = n.id where a.state = 'active' order by n.id")]
+
+    def idle(self, minutes: int) -> list[Idleness]:
+        """Active allocations none of whose GPUs, as far as their load is known, did anything for `minutes`, or for as long as they
+        agreed where that is shorter: since when, up to their last sample."""
+        return [Idleness(row.id, row.since, row.last, row.looks) for row in self.rows(_IDLE, percent=IDLE_PERCENT, minutes=minutes)]
+
+    def forget_samples(self, days: int) -> int:
+        """Delete samples older than that; how many."""
+        return self.execute("delete from node_sample s using node n where s.node_id = n.id"
+                            " and s.at < site_now() - make_interval(days => :days)", days=days)
 
     def _log(self, node: Node, was: NodeState | None, to: NodeState, reason: str) -> None:
         self.execute("insert into node_event (node_id, from_state, to_state, actor, reason) values (:id, :was, :to, :actor, :reason)",

@@ -85,6 +85,16 @@ class OutboxShelf(Shelf):
         row = self.one("select id from outbox where kind = :kind and key = :key", kind=kind, key=key)
         return row is not None and self.replay(row.id)
 
+    def revive(self, kind: str, key: str, payload: Mapping[str, object]) -> None:
+        """Have the work of a job that is dead, done or gone done again: a dead one is tried anew, else one more is queued."""
+        rows = self.rows("select id, state from outbox where kind = :kind and key ^@ :key order by id desc",
+                         kind=kind, key=key)
+        dead = next((row.id for row in rows if row.state == "dead"), None)
+        if dead is None:
+            self.add(kind, f"{key}:{len(rows)}" if rows else key, payload)
+        else:
+            self.replay(dead)
+
     def get(self, id: int) -> Job | None:
         """The job with that number."""
         return _job(self.one(f"select {_COLUMNS} from outbox where id = :id", id=id))  # noqa: S608
