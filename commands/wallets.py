@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     show = verbs.add_parser("show", help="what wallets hold; a project's with who shares it")
     show.add_argument("owner", nargs="?", help="a payer, or project:NAME; default: all")
-    statement = verbs.add_parser("statement", help="every movement with the balance after it, the newest first")
+    statement = verbs.add_parser("statement", help="every movement with the balance after it, the newest first; nodes by day")
     topup = verbs.add_parser("topup", help="where to pay a top-up")
     topup.add_argument("--provider", default="", help="default: the first that is offered")
     adjust = verbs.add_parser("adjust", help="change a wallet by hand; above the limit it waits for a second person")
@@ -85,7 +85,7 @@ def _show(store: Store, args: argparse.Namespace) -> tuple[Answer, str]:
 def _statement(store: Store, args: argparse.Namespace) -> tuple[Answer, str]:
     def read(tx: PostgresTransaction) -> list[dict[str, object]]:
         held = wallets.see_wallet(tx, args.owner, OPERATOR)
-        return tx.wallets.statement(args.owner, args.currency or held[0].currency).to_dicts()
+        return tx.wallets.statement(args.owner, args.currency or held[0].currency, tx.settings.time_zone).to_dicts()
     lines = store.read(read)
     rows = [(_utc(line["at"]), statement_word(str(line["key"])), amount_text(_int(line["moved_micro"]), str(line["currency"])),
              amount_text(_int(line["balance_micro"]), str(line["currency"])), line["currency"], line["actor"], str(line["memo"])[:70])

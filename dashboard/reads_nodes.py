@@ -130,7 +130,7 @@ class Running:
     burn_micro: int
     currency: str
     lasts_seconds: int | None
-    until: datetime | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +256,7 @@ def running(person: Person) -> list[Running]:
 
 def _running(tx: PostgresTransaction, live: Sequence[Allocation], currency: str) -> Running:
     lasting = [seconds for owner in {one.wallet for one in live} if (seconds := _purse(tx, owner, currency).lasts_seconds()) is not None]
-    shortest = min(lasting, default=None)
-    return Running(len(live), burn_micro_per_hour(live), currency, shortest,
-                   None if shortest is None else tx.now + timedelta(seconds=shortest))
+    return Running(len(live), burn_micro_per_hour(live), currency, min(lasting, default=None), tx.now)
 
 
 def inventory(retired: bool = False) -> Inventory:

@@ -78,7 +78,7 @@ def _page(tx: PostgresTransaction, person: Person, owner: str, currency: str) ->
     return WalletPage(
         now=tx.now, wallet=wallet, owners=list(dict.fromkeys([*mine, owner])), currencies=[one.currency for one in held],
         owed_micro=sum(receipt.total_micro for receipt in owed), owed_receipts=len(owed),
-        statement=_said(tx.wallets.statement(owner, wallet.currency)),
+        statement=_said(tx.wallets.statement(owner, wallet.currency, tx.settings.time_zone)),
         under_way=[payment for payment in tx.payments.topups_under_way(owner) if payment.open(tx.now)],
         project=tx.wallets.project(project_of(owner) or ""), may_use=may_use)
 

@@ -16,7 +16,7 @@ from engine.payments import Payment, PaymentStatus
 from engine.services import project_wallets
 from engine.services.wallets import start_topup
 from engine.users import Person
-from engine.wallets import ProjectWallet, project_of
+from engine.wallets import ProjectWallet, charged_allocation, project_of
 
 LOOK_EVERY = "2s"
 OWN_AMOUNT = "other"
@@ -70,14 +70,20 @@ def statement(page: reads_wallets.WalletPage) -> None:
     moved = int(found["moved_micro"].sum())
     tables.sums(words.count(len(found), "movement"), words.money(moved, page.wallet.currency), "the newest first")
     tables.table(
-        found.select("what", "actor", at=pl.Series([words.moment(at, page.now) for at in found["at"]], dtype=pl.String),
+        found.select("what", "actor", link=_links(found), at=pl.Series([words.moment(at, page.now) for at in found["at"]], dtype=pl.String),
                      why=pl.col("memo"), moved=pl.col("moved_micro") / 1e6, balance=pl.col("balance_micro") / 1e6),
-        {"at": tables.text_column("When", 120), "what": tables.text_column("What", 110), "why": tables.text_column("Why", 400),
+        {"at": tables.text_column("When", 120), "what": tables.text_column("What", 110), "why": tables.text_column("Why", 348),
          "actor": tables.text_column("By", 100), "moved": tables.money_column(f"Amount, {page.wallet.currency}", 120),
-         "balance": tables.money_column(f"Balance, {page.wallet.currency}", 124)},
+         "balance": tables.money_column(f"Balance, {page.wallet.currency}", 124), "link": tables.link_column("", 52, "open")},
         key="statement", alt="Movements of the wallet with the balance after each")
     st.download_button("Statement as CSV", lambda: exports.csv(_file(found)), f"wallet-{page.wallet.owner.replace(':', '-')}.csv",
                        "text/csv", on_click="ignore", icon=":material/download:", key="statement_csv")
+
+
+def _links(found: pl.DataFrame) -> pl.Series:
+    """Where a node's charges are told in full."""
+    ids = [charged_allocation(key) for key in found["key"]]
+    return pl.Series([f"{navigation.address('allocation')}?id={id}" if id else None for id in ids], dtype=pl.String)
 
 
 def _holds(text: str) -> pl.Expr:

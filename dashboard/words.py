@@ -21,7 +21,7 @@ METER_UNITS = {"cpu": "core-h", "gpu": "GPU-h", "mem": "GiB-h", "extra": "unit-h
 UNIT_SIZE = {"cpu": 3600, "gpu": 3600, "mem": 1024 * 3600, "extra": 3600}      # seconds (of a MiB) in one unit
 
 STATE_COLOURS = {
-    **dict.fromkeys(("active", "paid", "free", "billed", "matched", "verified", "settled", "complete", "succeeded",
+    **dict.fromkeys(("active", "paid", "free", "available", "billed", "matched", "verified", "settled", "complete", "succeeded",
                      "taken", "confirmed", "credited", "applied", "processed", "done", "won"), "green"),
     **dict.fromkeys(("allocated", "running", "submitted", "processing", "working"), "blue"),
     **dict.fromkeys(("pending", "draining", "maintenance", "held", "unapplied", "late", "scheduled",

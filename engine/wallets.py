@@ -229,9 +229,15 @@ def payment_from_wallet(wallet: LedgerName, payer: str, amount_micro: int) -> li
     return balanced([Posting(wallet, amount_micro), Posting(LedgerName(Kind.RECEIVABLE, payer, wallet.currency), -amount_micro)])
 
 
+def charged_allocation(key: str) -> str:
+    """The allocation that a movement of a wallet was charged for; empty for any other."""
+    first, _, rest = key.partition(":")
+    return rest.partition(":")[0] if first == "charge" else ""
+
+
 def statement_word(key: str) -> str:
     """What a movement of a wallet was, from the key it was posted under."""
     first, _, rest = key.partition(":")
     if first == "pay":
         return "receipt paid" if rest.startswith("wallet:") else "money in"
-    return {"assign": "money in", "adjust": "adjustment"}.get(first.split("-")[0], first.split("-")[0])
+    return {"assign": "money in", "adjust": "adjustment", "charge": "GPU node"}.get(first.split("-")[0], first.split("-")[0])

@@ -10,6 +10,8 @@ from engine.errors import DomainError
 from engine.ssh_keys import parse_public_key
 from engine.users import Action, Person
 
+FEW_DAYS = 4                            # as bars with their amounts: an axis of days needs more
+
 
 def show(person: Person) -> None:
     """The page from top to bottom."""
@@ -57,9 +59,7 @@ def charges(page: reads_nodes.AllocationPage) -> None:
         return
     wide, narrow = st.columns([3, 2])
     with wide, tables.card("Cost by day", one.currency, key="days_card"):
-        unfinished = days[-1].day if one.stopped_at is None else None
-        charts.stacked_days([day.day for day in days], {"extra": [day.micro for day in days]}, "allocation_days", unfinished=unfinished,
-                            alt="Cost of the allocation by day")
+        picture(page)
     total = f"{words.money(one.charged_micro, one.currency)} for {words.hours(one.billed_seconds)} hours"
     with narrow, tables.card("Days", total, key="table_card"):
         tables.table(node_parts.days_table(days), {
@@ -69,6 +69,16 @@ def charges(page: reads_nodes.AllocationPage) -> None:
             key="days", alt="Charges by day", height=236)
         st.download_button("Charges as CSV", lambda: exports.csv(node_parts.days_file(days, one)), f"{one.id}.csv", "text/csv",
                            on_click="ignore", icon=":material/download:", key="days_csv")
+
+
+def picture(page: reads_nodes.AllocationPage) -> None:
+    """Bars with their amounts for a few days, a row of days for more."""
+    days, alt = page.days, "Cost of the allocation by day"
+    if len(days) < FEW_DAYS:
+        charts.ranking([words.day(one.day) for one in days], [one.micro for one in days], "few_days", height=40 + 36 * len(days), alt=alt)
+        return
+    unfinished = days[-1].day if page.held.allocation.stopped_at is None else None
+    charts.stacked_days([one.day for one in days], {"extra": [one.micro for one in days]}, "all_days", unfinished=unfinished, alt=alt)
 
 
 def history(page: reads_nodes.AllocationPage) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import charts, job_table, navigation, reads, tables, words
+from dashboard import charts, job_table, navigation, node_words, reads, reads_nodes, tables, words
 from dashboard.access import require
 from dashboard.scope_switch import scope_switch, whose
 from engine.users import Action, Person
@@ -24,8 +24,10 @@ def show(person: Person) -> None:
         if tables.page_head("Home", whose(person, choice, standing), standing.freshness, _create_button(person)):
             st.switch_page(navigation.page_of("receipts"), query_params={"create": "1"})
     if not page.known:
+        nodes_line(person)
         nobody_yet(person, choice)
         return
+    nodes_line(person)
     tables.kpi_row(kpis(page, standing))
     wide, narrow = st.columns([2, 1])
     with wide, tables.card("Cost by day", charts_note(page, standing), key="days_card"):
@@ -35,6 +37,16 @@ def show(person: Person) -> None:
         open_receipts(page, standing)
     with tables.card("Latest jobs", f"{standing.currency}, what runs now on top", height="content", key="latest_card"):
         latest(page, standing, choice)
+
+
+def nodes_line(person: Person) -> None:
+    """What one's GPU nodes cost an hour now and how long that lasts, on one line; nothing where none runs."""
+    for one in reads_nodes.running(person):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"nodes_line_{one.currency}"):
+            st.badge(words.count(one.nodes, "GPU node"), icon=":material/memory:", color="green")
+            st.markdown(f"**{words.money(one.burn_micro, one.currency)}** an hour · the wallet lasts until "
+                        f"{node_words.lasts_until(one.lasts_seconds, one.now)}", width="content")
+            st.page_link(navigation.page_of("nodes"), label="Look at them")
 
 
 def _create_button(person: Person) -> Callable[[], bool] | None:

@@ -16,6 +16,20 @@ STATEMENT_SCHEMA: dict[str, pl.DataType] = {
     "id": pl.Int64(), "at": pl.Datetime("us", "UTC"), "key": pl.String(), "memo": pl.String(), "actor": pl.String(),
     "moved_micro": pl.Int64(), "balance_micro": pl.Int64(), "currency": pl.String(),
 }
+# Charges of a node come every minute: here an allocation has a line a day of the site's calendar, with the balance after the last.
+_STATEMENT = """
+with moved as (
+  select *, case when key like 'charge:%' then split_part(key, ':', 2) end as allocation,
+         case when key like 'charge:%'
+           then cast(to_timestamp(cast(split_part(key, ':', 3) as bigint)) at time zone :zone as date) end as day
+  from ledger_movement where kind = 'wallet' and owner = :owner and currency = :currency)
+select id, at, key, memo, actor, moved_micro, balance_after_micro, currency from moved where allocation is null
+union all
+select max(m.id) as id, max(m.at), 'charge:' || m.allocation || ':' || m.day, n.name || ' on ' || m.day, u.name,
+       cast(sum(m.moved_micro) as bigint), (array_agg(m.balance_after_micro order by m.id desc))[1], m.currency
+from moved m join allocation a on a.id = m.allocation join node n on n.id = a.node_id join app_user u on u.id = a.user_id
+group by m.allocation, m.day, m.currency, n.name, u.name
+order by id desc"""
 _WALLETS = """
 select a.owner, a.currency, a.side * a.balance_micro as balance,
        (select coalesce(sum(amount_micro), 0) from wallet_freeze f
@@ -58,11 +72,10 @@ class WalletShelf(Shelf):
                        owner=owner, project=PROJECT)
         return bool(row and row.known)
 
-    def statement(self, owner: str, currency: str) -> pl.DataFrame:
-        """Every movement with the balance after it, the newest first (STATEMENT_SCHEMA)."""
-        return frame(self.connection, "select id, at, key, memo, actor, moved_micro, balance_after_micro, currency from ledger_movement"
-                     " where kind = 'wallet' and owner = :owner and currency = :currency order by id desc",
-                     STATEMENT_SCHEMA, owner=owner, currency=currency)
+    def statement(self, owner: str, currency: str, zone: str = "UTC") -> pl.DataFrame:
+        """Every movement with the balance after it, the newest first (STATEMENT_SCHEMA); what a node was charged is summed by
+        allocation and day in that zone, under the key charge:ALLOCATION:DAY, and `actor` is who holds it."""
+        return frame(self.connection, _STATEMENT, STATEMENT_SCHEMA, owner=owner, currency=currency, zone=zone)
 
     def add_project(self, project: str, owner_id: int, by: str) -> bool:
         """Give a project a wallet; False when it has one."""
