@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 
-from apscheduler.schedulers.background import BackgroundScheduler
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -22,13 +21,10 @@ from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from webhooks import checkout, html, inbox
-from webhooks.billing_loop import BillingLoop
 from webhooks.intake import Intake
 from webhooks.log import say_soon
 from webhooks.metrics import Metrics
-from webhooks.node_reconciler import look_after_nodes
-from webhooks.node_sampler import attend_to_terms, forget_samples, sample_nodes
-from webhooks.outbox import HANDLERS, OutboxWorker
+from webhooks.outbox import AT_THE_DESK, HANDLERS, NODE_THREADS, ON_NODES, OutboxWorker
 from webhooks.providers import load_providers
 from webhooks.providers.bank_page import BankPage
 from webhooks.providers.bank_qr import BankQrProvider
@@ -36,16 +32,14 @@ from webhooks.providers.dummy import DummyProvider
 from webhooks.providers.dummy_checkout import DummyCheckout
 from webhooks.providers.dummy_desk import DummyDesk
 from webhooks.provisioners import load_provisioner
-from webhooks.reconciler import reconcile_due
 from webhooks.sidecar import Sidecar, Unavailable, sidecar_of
-from webhooks.worker import Worker, sweep
+from webhooks.timers import timers
+from webhooks.worker import Worker
 
 QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
 PEOPLE = ("/pay/", "/bank/", "/dummy/")                                   # answered with pages
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-SWEEP_SECONDS = 15
 LINES = 2                       # while one writes to the disk the other gathers
-RECONCILE_SECONDS = 15 * 60
 
 
 def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:8601") -> Starlette:
@@ -56,7 +50,8 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     provisioner = load_provisioner(settings)
     intake = Intake([InboxLine(store.engine) for _ in range(LINES)])
     sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
-                      OutboxWorker(store, providers, metrics, HANDLERS, intake.crowded, provisioner), intake, own_url, provisioner)
+                      OutboxWorker(store, providers, metrics, AT_THE_DESK, intake.crowded), intake, own_url, provisioner,
+                      OutboxWorker(store, providers, metrics, ON_NODES, intake.crowded, provisioner, NODE_THREADS))
     app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
                     exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
@@ -86,19 +81,11 @@ def _routes(sidecar: Sidecar) -> list[Route]:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     sidecar: Sidecar = app.state.sidecar
-    timer = BackgroundScheduler(timezone="UTC")
-    timer.add_job(sweep, "interval", args=[sidecar.store], seconds=SWEEP_SECONDS, coalesce=True, max_instances=1)
-    timer.add_job(reconcile_due, "interval", args=[sidecar.store, sidecar.providers], seconds=RECONCILE_SECONDS, coalesce=True,
-                  max_instances=1)
-    timer.add_job(BillingLoop(sidecar.store).turn, "interval", seconds=sidecar.settings.billing_interval_seconds, coalesce=True,
-                  max_instances=1)
-    if sidecar.provisioner is not None:
-        for work, seconds in ((look_after_nodes, 60), (sample_nodes, 60)):
-            timer.add_job(work, "interval", args=[sidecar.store, sidecar.provisioner], seconds=seconds, coalesce=True, max_instances=1)
-    for attend, seconds in ((attend_to_terms, SWEEP_SECONDS), (forget_samples, 3600)):
-        timer.add_job(attend, "interval", args=[sidecar.store], seconds=seconds, coalesce=True, max_instances=1)
+    timer = timers(sidecar)
     sidecar.worker.start()
     sidecar.outbox.start()
+    if sidecar.on_nodes is not None:
+        sidecar.on_nodes.start()
     timer.start()
     try:
         yield
@@ -107,6 +94,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
         await sidecar.intake.close()
         await sidecar.in_thread(sidecar.worker.stop, seconds=10)        # before the outbox: what it applies may queue jobs
         await sidecar.in_thread(sidecar.outbox.stop, seconds=10)
+        if sidecar.on_nodes is not None:
+            await sidecar.in_thread(sidecar.on_nodes.stop, seconds=10)
 
 
 async def refuse(request: Request, error: Exception) -> Response:
@@ -131,7 +120,7 @@ async def readyz(request: Request) -> JSONResponse:
         found = ["the database does not answer in time"]
     if not sidecar.worker.alive():
         found.append("the inbox worker has ended")
-    if not sidecar.outbox.alive():
+    if not sidecar.outbox.alive() or (sidecar.on_nodes is not None and not sidecar.on_nodes.alive()):
         found.append("the outbox worker has ended")
     return JSONResponse({"ready": not found, "reasons": found}, 503 if found else 200)
 

@@ -2,7 +2,7 @@
 
 Any number of workers in any number of sidecars share one outbox. A job is done at least once: a worker that dies after
 its handler and before the mark leaves it to the next one, so a handler looks whether its work is done before it does it.
-Calls to the outside lie in handlers, between transactions. A new kind of job = one handler in HANDLERS.
+Calls to the outside lie in handlers, between transactions. A new kind of job = one handler in AT_THE_DESK, or in ON_NODES.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from webhooks.metrics import Metrics
 from webhooks.queue_worker import QueueWorker, nobody, trace_of, words_of
 
 THREADS = 2                     # a slow provider does not hold up the mail
+NODE_THREADS = 4                # nor do nodes that hang: they have threads of their own
 POLL_SECONDS = 2.0              # for what no notice told: pauses that ended, leases that ran out
 
 
-HANDLERS: dict[str, Handler] = {
+AT_THE_DESK: dict[str, Handler] = {
     "refund.submit": refunds.submit,
     "reconcile.day": reconciler.reconcile_day,
     "document.issue": document_jobs.issue,
     "mail.send": document_jobs.send,
     "notice.send": notice_jobs.send,
+}
+ON_NODES: dict[str, Handler] = {
     "node.provision": allocation_jobs.provision,
     "node.release": allocation_jobs.release,
     "node.look": node_looks.look,
     "node.test": node_looks.look,
 }
+HANDLERS = {**AT_THE_DESK, **ON_NODES}
 
 
 class OutboxWorker(QueueWorker[Job]):
@@ -43,8 +47,8 @@ class OutboxWorker(QueueWorker[Job]):
 
     def __init__(self, store: Store, providers: Mapping[str, PaymentProvider], metrics: Metrics,
                  handlers: Mapping[str, Handler] | None = None, crowded: Callable[[], bool] = nobody,
-                 provisioner: Provisioner | None = None) -> None:
-        super().__init__("outbox", store, CHANNEL, THREADS, POLL_SECONDS, crowded)
+                 provisioner: Provisioner | None = None, threads: int = THREADS) -> None:
+        super().__init__("outbox", store, CHANNEL, threads, POLL_SECONDS, crowded)
         self._metrics, self._context = metrics, Context(store, providers, provisioner)
         self._handlers = HANDLERS if handlers is None else handlers
 

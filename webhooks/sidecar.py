@@ -44,6 +44,7 @@ class Sidecar:
     intake: Intake
     own_url: str
     provisioner: Provisioner | None = None
+    on_nodes: OutboxWorker | None = None
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     async def in_thread(self, work: Callable[[], T], seconds: float = 10) -> T:
