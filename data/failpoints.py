@@ -33,7 +33,7 @@ class Failpoint(Exception):
 def hit(place: str, when: str = "") -> None:
     """Die here when the environment names this place: one of STEPS, or one of PLACES with "committing" or "committed".
     A place without a name is passed by."""
-    if not place:
+    if not place or "COREHOURS_FAILPOINT" not in os.environ:
         return
     name = f"{place}.{when}" if when else place
     assert name in _KNOWN, name

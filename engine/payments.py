@@ -429,8 +429,7 @@ def strict_json(body: bytes, fractions: bool = False) -> dict[str, object]:
     """A JSON object from `body`, read strictly: UTF-8, no duplicate keys, no NaN or Infinity. Fractions are refused, or
     kept as text where a provider may write one beside the money: none ever becomes a number."""
     try:
-        value = json.loads(_utf8(body), object_pairs_hook=_unique, parse_constant=_no_constant,
-                           parse_float=str if fractions else _no_float)
+        value = (_WITH_FRACTIONS if fractions else _WHOLE).decode(_utf8(body))
     except BadEvent:
         raise
     except RecursionError:
@@ -465,3 +464,7 @@ def _no_constant(text: str) -> object:
 
 def _no_float(text: str) -> object:
     raise BadEvent(f"{text[:40]} is no whole number.", "not_a_number")
+
+
+_WHOLE = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_no_float)
+_WITH_FRACTIONS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=str)

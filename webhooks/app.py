@@ -6,10 +6,10 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from itertools import count
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -40,30 +40,31 @@ QUIET = ("/metrics", "/healthz", "/readyz", "/style.css")       # not logged
 PEOPLE = ("/pay/", "/bank/", "/dummy/")                                   # answered with pages
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LINES = 2                       # while one writes to the disk the other gathers
+KEPT = 500                      # series of requests that are at hand; there are not so many
 
 
-def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:8601") -> Starlette:
-    """The application over `store`; its worker lives as long as the application is served."""
+def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:8601") -> ASGIApp:
+    """The application over `store`; its workers live as long as it is served."""
     providers = load_providers(settings)
     metrics = Metrics(providers, lambda: figures(store))
     metrics.expect_jobs(HANDLERS)
     provisioner = load_provisioner(settings)
-    intake = Intake([InboxLine(store.engine) for _ in range(LINES)])
-    sidecar = Sidecar(settings, store, providers, metrics, Worker(store, providers, metrics, intake.crowded),
+    intake = Intake([InboxLine(store.engine) for _ in range(LINES)], lambda: worker.wake())
+    worker = Worker(store, providers, metrics, intake.crowded)
+    sidecar = Sidecar(settings, store, providers, metrics, worker,
                       OutboxWorker(store, providers, metrics, AT_THE_DESK, intake.crowded), intake, own_url, provisioner,
                       OutboxWorker(store, providers, metrics, ON_NODES, intake.crowded, provisioner, NODE_THREADS))
-    app = Starlette(routes=_routes(sidecar), middleware=[Middleware(Watch, metrics=metrics)],
-                    exception_handlers={DomainError: refuse}, lifespan=_lifespan)
+    app = Starlette(routes=_routes(sidecar), exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar
+    metrics.expect(inbox.PATH, ("POST",))
     for route in app.routes:
         if isinstance(route, Route):
             metrics.expect(route.path, route.methods or ())
-    return app
+    return Watch(inbox.Door(app, sidecar), metrics)
 
 
 def _routes(sidecar: Sidecar) -> list[Route]:
     routes = [
-        Route("/webhooks/{provider}", inbox.receive, methods=["POST"]),
         Route("/pay/{reference}", checkout.pay, methods=["GET"]),
         Route("/healthz", healthz, methods=["GET"]),
         Route("/readyz", readyz, methods=["GET"]),
@@ -135,8 +136,9 @@ class Watch:
     """Counts, times and logs every request, and gives it an id."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+        self.app = app
         self.process, self.numbers = secrets.token_hex(6), count(1)
+        self._counted, self._timed = lru_cache(KEPT)(metrics.requests.labels), lru_cache(KEPT)(metrics.seconds.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on; remember the status that is sent."""
@@ -158,17 +160,17 @@ class Watch:
             self._note(scope, status, time.perf_counter() - begun, request_id)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        route = _template(scope)
+        route = scope.get("template") or _template(scope)
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self.metrics.requests.labels(route, method, str(status)).inc()
-        self.metrics.seconds.labels(route).observe(seconds)
+        self._counted(route, method, str(status)).inc()
+        self._timed(route).observe(seconds)
         if scope["path"] not in QUIET:
             say_soon("request", method=method, path=scope["path"][:200], status=status, ms=round(seconds * 1000, 1),
                      request_id=request_id)
 
 
 def _template(scope: Scope) -> str:
-    """The route's path with its names (`/webhooks/{provider}`), never what a stranger wrote in their place."""
+    """The route's path with its names (`/pay/{reference}`), never what a stranger wrote in their place."""
     endpoint = scope.get("endpoint")
     found = [route.path for route in scope["app"].routes if isinstance(route, Route) and route.endpoint == endpoint]
     return found[0] if endpoint and found else "unmatched"

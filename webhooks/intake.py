@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from data.postgres.health import OUTAGE, TROUBLE
@@ -17,8 +17,13 @@ from data.postgres.shelves.inbox import NewEvent
 from webhooks.log import say
 
 MOST = 200                      # events in one commit
+STORE_SECONDS = 8               # longer than this, nobody waits
 CROWD = 3                       # requests that wait at once
 CROWD_SECONDS = 0.1             # it is crowded for so long after there were so many
+
+
+def nobody() -> None:
+    """Nobody is woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +44,20 @@ class Waiting:
 
 
 class Intake:
-    """Any number of requests that wait, and a task a line that writes while there are some."""
+    """Any number of requests that wait, and a task a line that writes while there are some. `wake` is called once for each commit,
+    before its requests are answered."""
 
-    def __init__(self, lines: Sequence[InboxLine]) -> None:
-        self._lines, self._free = lines, list(lines)
+    def __init__(self, lines: Sequence[InboxLine], wake: Callable[[], None] = nobody) -> None:
+        self._lines, self._free, self._wake = lines, list(lines), wake
         self._queue: list[Waiting] = []
         self._writing: set[asyncio.Task[None]] = set()
         self._inside, self._crowded_at = 0, 0.0
 
-    async def keep(self, event: NewEvent) -> bool:
-        """Store it; True once it is durable, False when it was before. Raises what the database raises."""
-        waiting = Waiting(event, asyncio.get_running_loop().create_future())
+    async def keep(self, event: NewEvent, seconds: float = STORE_SECONDS) -> bool:
+        """Store it; True once it is durable, False when it was before. Raises what the database raises, and TimeoutError where that
+        takes longer than `seconds`: it may be stored all the same."""
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(event, loop.create_future())
         self._queue.append(waiting)
         if self._free:
             task = asyncio.create_task(self._write(self._free.pop()))
@@ -58,9 +66,11 @@ class Intake:
         self._inside += 1
         if self._inside >= CROWD:
             self._crowded_at = time.monotonic()
+        late = loop.call_later(seconds, waiting.tell, TimeoutError())
         try:
             return await waiting.answer
         finally:
+            late.cancel()
             self._inside -= 1
 
     def crowded(self) -> bool:
@@ -92,5 +102,7 @@ class Intake:
                     await self._store(line, [one])
                 return
             answers = [error] * len(batch)
+        else:
+            self._wake()
         for one, answer in zip(batch, answers, strict=True):
             one.tell(answer)

@@ -69,7 +69,8 @@ class QueueWorker(ABC, Generic[T]):
     def wake(self) -> None:
         """There is something to do."""
         for woken in self._woken:
-            woken.set()
+            if not woken.is_set():
+                woken.set()
 
     def stop(self) -> None:
         """Finish what is due, for DRAIN_SECONDS at most, then end. The ear ends by itself: nobody waits for what it hears."""

@@ -11,11 +11,12 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from data.postgres.health import TROUBLE
+from data.postgres.shelves.inbox import NewEvent
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.errors import DomainError
 from engine.ports import PaymentProvider, Provisioner
-from webhooks.intake import Intake
+from webhooks.intake import STORE_SECONDS, Intake
 from webhooks.log import say
 from webhooks.metrics import Metrics
 from webhooks.outbox import OutboxWorker
@@ -56,11 +57,24 @@ class Sidecar:
         try:
             async with asyncio.timeout(seconds):
                 return await work
-        except TROUBLE as error:
-            say("database.trouble", error=type(error).__name__, detail=str(getattr(error, "orig", error))[:300])
-        except TimeoutError:
-            say("database.slow", seconds=seconds)
-        raise Unavailable()
+        except (*TROUBLE, TimeoutError) as error:
+            raise _unavailable(error, seconds) from error
+
+    async def kept(self, event: NewEvent) -> bool:
+        """True once the event is durable, False when it was before; an outage, or no answer in time, is Unavailable."""
+        try:
+            return await self.intake.keep(event)
+        except (*TROUBLE, TimeoutError) as error:
+            raise _unavailable(error, STORE_SECONDS) from error
+
+
+def _unavailable(error: BaseException, seconds: float) -> Unavailable:
+    """Says what is wrong."""
+    if isinstance(error, TimeoutError):
+        say("database.slow", seconds=seconds)
+    else:
+        say("database.trouble", error=type(error).__name__, detail=str(getattr(error, "orig", error))[:300])
+    return Unavailable()
 
 
 def sidecar_of(request: Request) -> Sidecar:

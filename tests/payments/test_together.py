@@ -159,6 +159,21 @@ def test_a_line_that_was_cut_is_opened_again(store: Store) -> None:
     assert kept(store, *named("evt_a", "evt_b"), before=cut) == [True, True]
 
 
+def test_who_waits_too_long_is_told_so(store: Store) -> None:
+    """Somebody holds the table. What was under way is stored all the same: told again, it is found to be."""
+    async def go() -> bool:
+        intake = Intake([InboxLine(store.engine)])
+        with store.engine.begin() as connection:
+            connection.execute(sa.text("lock table webhook_inbox"))
+            with pytest.raises(TimeoutError):
+                await intake.keep(named("evt_a")[0], seconds=0.2)
+        again = await intake.keep(named("evt_a")[0])
+        await intake.close()
+        return again
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: asyncio.run(go())).result(60) is False
+
+
 def test_one_that_kills_its_workers_does_not_use_up_the_attempts_of_the_others(books: Books, dummy: DummyProvider, hands: Worker) -> None:
     """Three times a worker dies over both of them; from then on each is claimed alone. One that failed is alone at once."""
     one, other = (topup(books, name, 5_000) for name in ("one", "other"))
