@@ -25,7 +25,7 @@ CAN_LOG_IN = frozenset({AllocationState.ACTIVE, AllocationState.SUSPENDED})
 
 
 @st.fragment(run_every=LOOK_EVERY)
-def watch(seen: tuple[tuple[str, str], ...]) -> None:
+def watch(seen: str) -> None:
     """Draw the page anew once a state on it changed; not while a dialog is open, which would lose what is typed."""
     if not dialogs.opened()[0] and reads_nodes.signature(me()) != seen:
         st.rerun()

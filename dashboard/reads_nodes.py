@@ -236,13 +236,9 @@ def held(person: Person, id: str) -> tuple[Held, datetime]:
     return store().read(read)
 
 
-def signature(person: Person) -> tuple[tuple[str, str], ...]:
+def signature(person: Person) -> str:
     """What somebody's page of nodes hangs on besides figures: their allocations' states, and which nodes are free."""
-    def read(tx: PostgresTransaction) -> tuple[tuple[str, str], ...]:
-        live = tx.allocations.live()
-        mine = [(one.id, str(one.state)) for one in live if one.user_id == person.id]
-        return (*mine, *((one.node_id, HELD) for one in live), *((node.id, str(node.state)) for node in tx.nodes.all()))
-    return store().read(read)
+    return store().read(lambda tx: tx.node_reads.signature(person.id))
 
 
 def running(person: Person) -> list[Running]:
@@ -273,7 +269,7 @@ def node_history(name: str) -> tuple[list[Step], list[Allocation]]:
     """What became of a node, and who had it lately."""
     def read(tx: PostgresTransaction) -> tuple[list[Step], list[Allocation]]:
         node = get_node(tx, name)
-        return tx.nodes.events(node.id), [one for one in tx.allocations.newest() if one.node_id == node.id]
+        return tx.nodes.events(node.id), tx.allocations.of_node(node.id)
     return store().read(read)
 
 

@@ -135,7 +135,7 @@ def details(one: reads_nodes.Offer, page: reads_nodes.Inventory) -> None:
                 for event in reversed(events)]
         tables.table(rows, {"at": tables.text_column("When", 100), "state": tables.state_column("State", 106, [str(s) for s in NodeState]),
                             "why": tables.text_column("Why, and who", 240)}, key="node_events", alt="History of the node", height=250)
-    holders([allocation for allocation in had if allocation is not None], page)
+    holders(had, page)
 
 
 def holders(had: Sequence[reads_nodes.Allocation], page: reads_nodes.Inventory) -> None:

@@ -46,7 +46,7 @@ def nodes_line(person: Person) -> None:
             st.badge(words.count(one.nodes, "GPU node"), icon=":material/memory:", color="green")
             st.markdown(f"**{words.money(one.burn_micro, one.currency)}** an hour · the wallet lasts until "
                         f"{node_words.lasts_until(one.lasts_seconds, one.now)}", width="content")
-            st.page_link(navigation.page_of("nodes"), label="Look at them")
+            st.page_link(navigation.page_of("nodes"), label="Open")
 
 
 def _create_button(person: Person) -> Callable[[], bool] | None:

@@ -12,6 +12,7 @@ from engine.allocations import burn_micro_per_hour
 from engine.users import Action, Person
 
 ACROSS = 4
+MOST_CARDS = 48
 
 
 def show(person: Person) -> None:
@@ -101,10 +102,12 @@ def catalogue(person: Person, page: reads_nodes.Catalogue, own: set[str]) -> Non
         tables.nothing_here("filter_alt_off", "No node fits", "Nothing is called that, or none of these is free.")
         return
     tables.sums(words.count(len(found), "node"), words.count(sum(one.node.gpu_count for one in found), "GPU"), "the cheapest first")
-    for start in range(0, len(found), ACROSS):
+    for start in range(0, min(len(found), MOST_CARDS), ACROSS):
         for column, one in zip(st.columns(ACROSS), found[start:start + ACROSS], strict=False):
             with column:
                 node_parts.offer_card(one, page.purse.currency, one.node.id in own, person.may(Action.RENT))
+    if len(found) > MOST_CARDS:
+        st.markdown(tables.small(f"and {len(found) - MOST_CARDS:,} more: search, or choose a model"))
 
 
 def earlier(mine: reads_nodes.Mine) -> None:

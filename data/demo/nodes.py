@@ -6,6 +6,7 @@ Only the clock is told another time. What is drawn comes from a seed: the same f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,12 +18,14 @@ from data.ssh_keys import new_key_pair, place_key
 from engine.allocations import Allocation, AllocationState, charge_postings, charge_to, price_micro_per_hour
 from engine.ids import new_id
 from engine.nodes import Node, NodeAddress, NodeState, tenant_name
+from engine.provisioning import COMMENT
 from engine.services import users
 from engine.services.allocations import card_for
 from engine.users import Person, Role
 from engine.wallets import project_owner
 
 DAYS = 30
+DUMMY_FILE = "dummy-nodes.json"                     # where the dummy keeps its nodes
 INTERVAL_SECONDS = 60
 OWN, SHARED = "", project_owner("ai-lab")           # who pays
 
@@ -85,11 +88,14 @@ def add_renters(tx: PostgresTransaction, by: Person) -> None:
 
 
 def rent(store: Store, today: datetime) -> None:
-    """Eight nodes, a month of allocations, and what runs now."""
-    store.run(lambda tx: _rent(tx, today), actor="system")
+    """Eight nodes, a month of allocations, and what runs now, in the books and on the nodes that are not there."""
+    now = store.run(lambda tx: _rent(tx, today), actor="system")
+    file = store.settings.home / DUMMY_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"nodes": now, "faults": {}}, indent=1), encoding="utf-8")
 
 
-def _rent(tx: PostgresTransaction, today: datetime) -> None:
+def _rent(tx: PostgresTransaction, today: datetime) -> dict[str, object]:
     nodes = {place.name: stays.add_node(tx, _node(place, today), today - timedelta(days=DAYS + 5), place.state) for place in PLACES}
     plan = sorted((visit for place in PLACES for visit in _visits(place, today)), key=lambda one: one.since)
     held = [_asked(tx, nodes[one.place.name], one, number) for number, one in enumerate(plan)]
@@ -98,8 +104,14 @@ def _rent(tx: PostgresTransaction, today: datetime) -> None:
         held[number] = _advance(tx, held[number], plan[number], at)
     stays.add_samples(tx, [(one, visit.load, nodes[visit.place.name].gpu_count, nodes[visit.place.name].memory_mib or 0)
                            for one, visit in zip(held, plan, strict=True)], today)
-    tx.now = today
     stays.add_notices(tx, [(one, visit.place.name, nodes[visit.place.name].address.host) for one, visit in zip(held, plan, strict=True)])
+    return {visit.place.name: _as_kept(one, visit.load) for one, visit in zip(held, plan, strict=True) if one.live}
+
+
+def _as_kept(one: Allocation, load: int) -> dict[str, object]:
+    """A node that is held, as the dummy keeps it."""
+    user = {"ours": True, "open": True, "key": f"{one.public_key} {COMMENT}{one.id}", "processes": 1}
+    return {"users": {one.tenant: user}, "marks": {one.tenant: one.id}, "over": [], "load_percent": load}
 
 
 def _node(place: Place, today: datetime) -> Node:

@@ -16,9 +16,12 @@ from data.passwords import matches
 from data.postgres.store import Store
 from data.settings import Settings
 from engine.audit import verify
+from engine.provisioning import Tenancy
+from engine.ssh_keys import parse_public_key
 from engine.usage import USAGE_SCHEMA
 from tests.flows.examples import broken
 from tests.pages.conftest import TODAY, Centre
+from webhooks.provisioners import load_provisioner
 
 DAY = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 
@@ -98,6 +101,16 @@ def test_nodes_were_held_for_a_month_and_are_now(centre: Centre) -> None:
     assert store.read(lambda tx: tx.wallets.get("project:ai-lab", "THB").balance_micro) == 5000 * 1_000_000 - paid
     assert all(store.read(lambda tx, id=one.id: tx.node_reads.load_of(id, TODAY - timedelta(hours=1), 300)).height     # type: ignore[misc]
                for one in live)
+
+
+def test_the_nodes_that_are_not_there_hold_what_the_books_say(centre: Centre) -> None:
+    """A sidecar that looks finds everybody's mark and key: nothing to repair."""
+    provisioner = load_provisioner(centre.settings)
+    assert provisioner is not None
+    nodes, live = centre.store.read(lambda tx: ({node.id: node for node in tx.nodes.all()}, tx.allocations.live()))
+    for one in live:
+        [holding] = provisioner.inspect(nodes[one.node_id].address)
+        assert holding.fits(Tenancy(one.id, one.tenant, parse_public_key(one.public_key)))
 
 
 def test_it_loads_quickly_and_only_once(centre: Centre) -> None:

@@ -42,6 +42,7 @@ create table allocation (
 ) with (fillfactor = 70);                      -- no index is on what charges move: they stay on their page
 create unique index one_live_allocation_a_node on allocation (node_id) where state not in ('released', 'failed');
 create index on allocation (user_id, requested_at desc);
+create index on allocation (node_id, requested_at desc);
 create index on allocation (wallet, currency) where state in ('active', 'suspended');
 create index on allocation (state) where state not in ('released', 'failed');
 

@@ -105,6 +105,11 @@ class AllocationShelf(Shelf):
         """Everybody's, the newest first."""
         return _allocations(self.rows(f"{_SELECT} order by requested_at desc, a.id desc limit :most", most=most))
 
+    def of_node(self, node_id: str, most: int = 20) -> list[Allocation]:
+        """Those of a node, the newest first."""
+        return _allocations(self.rows(f"{_SELECT} where node_id = :node order by requested_at desc, a.id desc limit :most",
+                                      node=node_id, most=most))
+
     def held(self, user_id: int, rate_model: str | None = None) -> int:
         """How many nodes somebody has, of one model or of all."""
         row = self.one(f"select count(*) as held from allocation a join node n on n.id = a.node_id where user_id = :user"  # noqa: S608

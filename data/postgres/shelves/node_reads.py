@@ -56,6 +56,16 @@ class NodeReadsShelf(Shelf):
             " sum(extract(epoch from ends_at - starts_at) - billed_seconds) as unbilled, sum(amount_micro) as micro, count(*) as charges"
             " from allocation_charge where allocation_id = :id group by 1 order by 1", id=allocation_id, zone=zone)]
 
+    def signature(self, user_id: int) -> str:
+        """A word that changes when one of somebody's allocations changes its state, or a node becomes free, taken or another."""
+        row = self.one("select md5(concat("
+                       "(select string_agg(id || state, ',' order by id) from allocation where user_id = :user and"
+                       " state not in ('released', 'failed')), '|',"
+                       "(select string_agg(n.id || n.state || coalesce(a.id, ''), ',' order by n.id) from node n left join allocation a"
+                       " on a.node_id = n.id and a.state not in ('released', 'failed')))) as word", user=user_id)
+        assert row is not None
+        return str(row.word)
+
     def attention(self) -> Sequence[str]:
         """Allocations whose node could not be cleaned, by id."""
         return [row.id for row in self.rows("select id from allocation where state = 'cleanup_failed' order by id")]
