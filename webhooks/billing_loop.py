@@ -6,6 +6,8 @@ when it dies the next one charges. The database's clock decides; the machine's m
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -35,6 +37,7 @@ class BillingLoop:
         self._store, self._batch, self._steady, self._clock = store, batch, steady, clock
         self._last: Reading | None = None
         self._resumed = False
+        self._by = f"{socket.gethostname()[:64]}:{os.getpid()}"
 
     def turn(self) -> BillingRun | None:
         """Charge what is due; None when nothing was, or the loop is stopped, or the database is away. Called by a timer."""
@@ -75,7 +78,7 @@ class BillingLoop:
 
     def _charge(self) -> BillingRun | None:
         """Batches until nothing is due."""
-        run_id = self._store.run(lambda tx: tx.billing.begin_run() if tx.billing.due() else 0, actor=ACTOR)
+        run_id = self._store.run(lambda tx: tx.billing.begin_run(self._by) if tx.billing.due() else 0, actor=ACTOR)
         if not run_id:
             return None
         done = [self._batch_of(run_id, "")]

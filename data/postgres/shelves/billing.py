@@ -188,9 +188,9 @@ class BillingShelf(Shelf):
         return self.execute("update billing_loop set stopped_at = null, reason = '', beat_at = :at where stopped_at is not null",
                             at=at) == 1
 
-    def begin_run(self) -> int:
-        """A new run."""
-        row = self.one("insert into billing_run (by) values (:actor) returning id", actor=self.actor)
+    def begin_run(self, by: str) -> int:
+        """A new run, by that sidecar."""
+        row = self.one("insert into billing_run (by) values (:by) returning id", by=by)
         assert row is not None
         return int(row.id)
 
