@@ -21,13 +21,14 @@ ICONS = {NoticeKind.RUNWAY_DAY: "hourglass_bottom", NoticeKind.RUNWAY_HOUR: "hou
 @st.fragment(run_every=LOOK_EVERY)
 def bell(page: st.Page) -> None:
     """A link with a count; what is new since this session last looked pops up once."""
-    new = reads_billing.unseen(me())
-    st.page_link(page, label=f"**{len(new)} new**" if new else "Notifications",
+    new, newest = reads_billing.unseen(me())
+    st.page_link(page, label=f"**{new:,} new**" if new else "Notifications",
                  icon=":material/notifications_active:" if new else ":material/notifications:")
-    newest = max((one.id for one in new), default=0)
     heard = st.session_state.setdefault(HEARD, newest)
-    st.session_state[HEARD] = max(heard, newest)
-    for one in [one for one in new if one.id > heard][:AT_ONCE]:
+    if newest <= heard:
+        return
+    st.session_state[HEARD] = newest
+    for one in reads_billing.newest_unseen(me(), heard, AT_ONCE):
         st.toast(f"**{words.plain(title(one))}**", icon=f":material/{icon(one)}:", duration="long")
 
 

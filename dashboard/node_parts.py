@@ -6,6 +6,7 @@ What changes by itself is looked at every few seconds by a fragment that changes
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 import polars as pl
 import streamlit as st
@@ -47,15 +48,18 @@ def figures(held: reads_nodes.Held, now: datetime, key: str, height: int = 118) 
             st.code(node_words.ssh_command(held.node, one), language=None)
         else:
             st.markdown(words.plain(node_words.STANDS[one.state]))
-        columns = st.columns(3, wrap=False)
-        columns[0].metric(f"So far, {one.currency}", words.money(one.charged_micro), charged_note(one, now), delta_color="off",
-                          delta_arrow="off")
-        columns[1].metric(f"An hour, {one.currency}", words.money(one.price_micro_per_hour),
-                          f"all on this wallet {words.money(purse.burn_micro)}", delta_color="off", delta_arrow="off")
-        columns[2].metric("Wallet lasts", node_words.lasts(purse.lasts_seconds()), runway_note(purse, now), delta_arrow="off",
-                          delta_color="off" if _enough(purse) else "orange")
+        with st.container(horizontal=True):         # two lines on a phone
+            _metric(f"So far, {one.currency}", words.money(one.charged_micro), charged_note(one, now))
+            _metric(f"An hour, {one.currency}", words.money(one.price_micro_per_hour),
+                    f"all on this wallet {words.money(purse.burn_micro)}")
+            _metric("Wallet lasts", node_words.lasts(purse.lasts_seconds()), runway_note(purse, now),
+                    "off" if _enough(purse) else "orange")
     with right:
         load(held, key, height)
+
+
+def _metric(label: str, value: str, note: str, colour: Literal["off", "orange"] = "off") -> None:
+    st.metric(label, value, note, delta_color=colour, delta_arrow="off", width=176)
 
 
 def charged_note(one: Allocation, now: datetime) -> str:

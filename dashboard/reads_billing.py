@@ -67,6 +67,11 @@ def notices(person: Person) -> tuple[list[Notice], datetime]:
     return store().read(lambda tx: (tx.notices.of_user(person.id), tx.now))
 
 
-def unseen(person: Person) -> list[Notice]:
-    """What they have not seen, the newest first."""
-    return store().read(lambda tx: tx.notices.of_user(person.id, unseen=True))
+def unseen(person: Person) -> tuple[int, int]:
+    """How many they have not seen, and the newest one's number."""
+    return store().read(lambda tx: tx.notices.unseen(person.id))
+
+
+def newest_unseen(person: Person, after: int, most: int) -> list[Notice]:
+    """What they have not seen of what came after a number, the newest first."""
+    return store().read(lambda tx: [one for one in tx.notices.of_user(person.id, unseen=True, most=most) if one.id > after])

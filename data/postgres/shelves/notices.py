@@ -41,6 +41,13 @@ class NoticeShelf(Shelf):
         return self._listed(f"user_id = :user {'and seen_at is null' if unseen else ''} order by id desc limit :most",
                             user=user_id, most=most)
 
+    def unseen(self, user_id: int) -> tuple[int, int]:
+        """How many somebody has not seen, and the newest one's number, 0 where there is none."""
+        row = self.one("select count(*) as many, coalesce(max(id), 0) as newest from notice where user_id = :user and seen_at is null",
+                       user=user_id)
+        assert row is not None
+        return int(row.many), int(row.newest)
+
     def seen(self, user_id: int, upto: int) -> int:
         """Note that somebody saw theirs up to number `upto`; how many were new."""
         return self.execute("update notice set seen_at = site_now() where user_id = :user and id <= :upto and seen_at is null",
