@@ -144,12 +144,9 @@ class BillingShelf(Shelf):
 
     def decide(self) -> None:
         """Lock the wallets of what was claimed, and reckon what each pays."""
-        self.execute("analyze billing_due")
         self.execute(_MAKE_ACCOUNTS, meter=METER)
         self.execute(_LOCK_ACCOUNTS, meter=METER)
-        self.execute("analyze billing_account")
         self.execute(_DECIDE)
-        self.execute("analyze billing_charge")
 
     def write(self, run_id: int) -> Mapping[str, int]:
         """Write charges and postings; micro-units by currency."""
@@ -161,6 +158,9 @@ class BillingShelf(Shelf):
 
     def stop_depleted(self, reason: str) -> list[Ended]:
         """Those that their wallet could not pay in full are over, at the last second that was paid."""
+        if not self.rows("select from billing_charge where short limit 1"):
+            return []
+        self.execute("analyze billing_charge")          # they are few of many: each is looked up
         return [Ended(**row._mapping) for row in self.rows(_STOP, actor=self.actor, reason=reason)]
 
     def warn(self) -> list[Warned]:
