@@ -46,8 +46,33 @@ SENTENCES = {
     "sign_in.unlocked": "{subject_name} may try to sign in again from {address}",
     "sign_out": "{subject_name} signed out",
     "sign_out.everywhere": "{subject_name} signed out everywhere, {sessions_ended} sessions ended",
+    "node.key_confirmed": "Host key of {name} ({host}:{port}) compared and confirmed",
+    "node.added": "Node {name} added: {gpu_count} × {gpu_model}",
+    "node.moved": "Node {name} is {to}{was}{reason_tail}",
+    "node.changed": "Node {name} is sold as {rate_model}",
+    "node.tested": "Node {name} tested, its clock is {clock_offset_ms} ms ahead",
+    "node.quarantined": "Node {name} quarantined: {reason}",
+    "node.reopened": "Node {name} is {to} again",
+    "node.orphan_found": "Node {name} holds {user}, of whom the books know nothing",
+    "node.orphan_removed": "{user}, of whom the books know nothing, taken off node {name}",
+    "allocation.requested": "Node {node} asked for, paid by {wallet}, at {price} an hour",
+    "allocation.began": "Node {node} is set up and charged from now on",
+    "allocation.given_up": "Node {node} could not be set up: {why}",
+    "allocation.failed": "Node {node} was not set up, nothing was charged: {reason}",
+    "allocation.stopped": "Allocation over, charged {charged} in all: {reason}",
+    "allocation.released": "Nothing of it is left on node {node}",
+    "allocation.cleanup_failed": "Node {node} could not be cleaned: {why}",
+    "allocation.cleanup_retried": "Its clean-up is tried again",
+    "allocation.terms_changed": "Agreed end {until}, released after {idle_minutes} idle minutes",
+    "allocation.suspended": "Node {node} is out of reach, not charged: {why}",
+    "allocation.resumed": "Node {node} is back, {free_seconds} s were free",
+    "allocation.repaired": "What its holder lacked on node {node} was put back",
+    "allocations.charged": "{allocations} allocations charged",
+    "billing.stopped": "Billing loop stopped: {reason}",
+    "billing.resumed": "Billing loop goes on: {reason}",
     "audit.verified": "Chain walked: {checked} entries, {verdict}",
 }
+AMOUNTS = {"amount": "amount_micro", "total": "total_micro", "charged": "charged_micro", "price": "price_micro_per_hour"}
 PAGES = {"receipt": "receipt", "rate_card": "rates", "payer": "accounts", "user": "accounts", "audit": "audit"}
 
 
@@ -68,14 +93,17 @@ class _Facts(dict[str, Any]):
 
 def _spoken(line: AuditLine) -> Mapping[str, Any]:
     facts = dict(line.facts)
-    was, reason, total = facts.get("was"), facts.get("reason"), facts.get("total_micro")
+    was, reason = facts.get("was"), facts.get("reason")
     return facts | {
         "subject_name": line.subject.partition(":")[2], "jobs": count(facts["lines"], "job") if "lines" in facts else "–",
         "was": f" (was {was})" if was else "", "reason_tail": f": {reason}" if reason else "",
         "reason": reason or "no reason given",
-        "amount": money(facts["amount_micro"], facts.get("currency", "")) if isinstance(facts.get("amount_micro"), int) else "–",
-        "total": money(total, facts.get("currency", "")) if isinstance(total, int) else "–",
+        **{word: _money(facts, name) for word, name in AMOUNTS.items()},
         "verdict": "all of them hold" if facts.get("ok") else f"entry {facts.get('first_bad')} does not hold"}
+
+
+def _money(facts: Mapping[str, Any], name: str) -> str:
+    return money(facts[name], facts.get("currency", "")) if isinstance(facts.get(name), int) else "–"
 
 
 def facts_rows(line: AuditLine) -> list[tuple[str, str]]:

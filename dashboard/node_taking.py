@@ -115,7 +115,7 @@ def _taken(id: str) -> None:
     name = f"corehours-{held.node.address.name}"
     st.markdown(f"This private key is the only way into **{words.plain(held.node.address.name)}**. It is shown this once and kept "
                 "nowhere here: download it before you close this.")
-    st.download_button("Download private key", pair.private, name, "application/octet-stream", on_click="ignore", type="primary",
+    st.download_button("Download private key", lambda: pair.private, name, "application/octet-stream", on_click="ignore", type="primary",
                        icon=":material/download:", key="private_key")
     st.markdown("Then, in a terminal where the file is:")
     st.code(f"chmod 600 {name}\n{node_words.ssh_command(held.node, held.allocation, name)}", language=None)

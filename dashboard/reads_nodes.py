@@ -139,6 +139,7 @@ class Inventory:
 
     now: datetime
     offers: list[Offer]
+    currency: str                       # of the prices
     site: str                           # that a new node is added to, by default
     cleanup_failed: list[Allocation]
 
@@ -260,7 +261,7 @@ def inventory(retired: bool = False) -> Inventory:
     def read(tx: PostgresTransaction) -> Inventory:
         site = Purse("", tx.settings.default_currency, _card(tx, ""), 0, 0)
         found = sorted(offers(tx, site, retired), key=lambda one: (one.node.site, one.node.address.name))
-        return Inventory(tx.now, found, found[-1].node.site if found else "main",
+        return Inventory(tx.now, found, site.card.currency if site.card else site.currency, found[-1].node.site if found else "main",
                          [one for one in tx.allocations.live() if one.id in set(tx.node_reads.attention())])
     return store().read(read)
 

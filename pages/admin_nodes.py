@@ -22,8 +22,8 @@ def show(person: Person) -> None:
     page = reads_nodes.inventory(bool(st.session_state.get("retired")))
     gpus = sum(one.node.gpu_count for one in page.offers)
     manages = person.may(Action.MANAGE_NODES)
-    tables.page_head("Node inventory", f"{words.count(len(page.offers), 'node')}, {words.count(gpus, 'GPU')} · prices of the site's "
-                     f"default tier", action=add_button if manages else None)
+    tables.page_head("Node inventory", f"{words.count(len(page.offers), 'node')}, {words.count(gpus, 'GPU')} · prices of the "
+                     f"site's default tier in {page.currency}", action=add_button if manages else None)
     if page.offers:
         tables.kpi_row(kpis(page))
         listing(person, page)
@@ -52,7 +52,7 @@ def kpis(page: reads_nodes.Inventory) -> list[tables.Kpi]:
         tables.Kpi("Held", f"{len(held)} of {len(page.offers)}",
                    f"{sum(one.node.gpu_count for one in held)} of {sum(one.node.gpu_count for one in page.offers)} GPUs"),
         tables.Kpi("GPU use, held", f"{sum(loads) / len(loads):.0f}%" if loads else words.NOTHING, "last hour"),
-        tables.Kpi("Idle while charged, an hour", words.money(burnt), idle[0].node.address.name if idle else "none",
+        tables.Kpi(f"Idle while charged, {page.currency}/h", words.money(burnt), idle[0].node.address.name if idle else "none",
                    colour="orange" if idle else "gray",
                    help=f"Held nodes whose GPUs were busy for less than {IDLE_PERCENT}% of the last hour"),
         tables.Kpi("Needs attention", f"{len(looked) + len(page.cleanup_failed)}",

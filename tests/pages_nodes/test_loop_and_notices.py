@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.notices import NoticeKind, about_allocation
+from engine.services.allocations import release_allocation
 from engine.services.billing import stop_billing
 from engine.services.notices import tell
 from engine.users import Role
@@ -46,3 +47,16 @@ def test_notices_are_new_until_they_were_seen(visit: Visit, lab: Lab) -> None:
     page = press(page, "Mark all seen")
     assert "nothing new" in said(page) and not lab.store.read(lambda tx: tx.notices.of_user(alice.id, unseen=True))
     assert "Nobody told you anything yet" in said(visit("notifications", lab.person("bob")))
+
+
+def test_what_happened_to_a_node_is_in_the_audit_in_words(visit: Visit, lab: Lab) -> None:
+    lab.node("a100-1")
+    alice = lab.person("alice", "100")
+    taken = lab.active(alice, "a100-1")
+    assert taken.active_at is not None
+    lab.later(taken.active_at, minutes=30)
+    lab.run(lambda tx: release_allocation(tx, taken.id, alice))
+    shown = said(visit("audit", lab.person("reader1", role=Role.AUDITOR)))
+    for words in ("Node a100-1 added: 4 × NVIDIA A100", "Node a100-1 is available (was maintenance): it was tested",
+                  "Node a100-1 asked for, paid by alice, at 20.00 THB an hour", "Allocation over, charged 10.00 THB in all"):
+        assert words in shown, words
