@@ -82,6 +82,23 @@ class Counter:
         """F(before + adds) − F(before). Either may wrap; their difference, which fits, is right even then."""
         return self._up_to(before + adds) - self._up_to(before)
 
+    def bends(self, before: Ints, after: Ints) -> NDArray[np.bool_]:
+        """Whether it matters in what order `after` - `before` is used: else each unit costs `slope`, whoever uses it."""
+        if self.size:
+            return np.asarray(-(-before // self.size) != -(-after // self.size))
+        bent = np.zeros(before.shape, bool)
+        for start, fee in zip(self.starts, self.fees, strict=True):
+            if start or fee:
+                bent |= ((before <= start) if fee else (before < start)) & (after > start)
+        return bent
+
+    def slope(self, before: Ints) -> Ints:
+        """What a unit right above `before` costs; of packages nothing: one of those that are begun."""
+        found = np.zeros(before.shape, np.int64)
+        for start, factor, lower in () if self.size else zip(self.starts, self.factors, (0, *self.factors), strict=False):
+            found += np.where(before >= start, factor - lower, 0)
+        return found
+
     def _up_to(self, quantity: Ints) -> Ints:
         if self.size:
             return -(-quantity // self.size) * self.factors[0]
@@ -167,9 +184,14 @@ class Tariff:
                 found[name] = np.maximum(self.texts.units[runs.text], 0) * runs.elapsed
         return found
 
-    def costs(self, runs: Runs, quantities: Counters, before: Counters) -> Ints:
-        """Micro-units of each run; `before` is what the `counted` stood at in the month."""
-        total = self._together(runs, quantities, before)
+    @property
+    def on_ladders(self) -> tuple[Counter, ...]:
+        """Counters by which a unit costs otherwise when more was used before."""
+        return tuple(one for one in self.counters if not one.plain)
+
+    def costs(self, runs: Runs, quantities: Counters, laddered: Counters) -> Ints:
+        """Micro-units of each run; `laddered` is what it costs by each of `on_ladders` (as Counter.cost says)."""
+        total = self._together(runs, quantities, laddered)
         if self.hours is None or not self.modified:
             return (total + self.half) // self.divisor * self.step
         return self._weighed(total, *self.hours.weighed(runs)) * self.step
@@ -189,11 +211,11 @@ class Tariff:
     def _extra(self) -> str:
         return next((one.name for one in self.counters if one.name in (Meter.NODE, Meter.BILLING)), "")
 
-    def _together(self, runs: Runs, quantities: Counters, before: Counters) -> Ints:
+    def _together(self, runs: Runs, quantities: Counters, laddered: Counters) -> Ints:
         parts: dict[str, Ints] = {}
         for counter in self.counters:
-            own, meter = quantities[counter.name], counter.name.partition(":")[0]
-            cost = own * counter.factors[0] if counter.plain else counter.cost(before[counter.name], own)
+            meter = counter.name.partition(":")[0]
+            cost = quantities[counter.name] * counter.factors[0] if counter.plain else laddered[counter.name]
             parts[meter] = parts[meter] + cost if meter in parts else cost
         if self.texts.lump.any():
             lump = np.where(self._typed(runs) > 0, self.texts.lump[runs.text], 0) * runs.elapsed

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -26,16 +27,19 @@ KEYS = ("tier", "account_name", "payer")
 TEXTS = (*KEYS, "alloc_tres", "run_key")
 NUMBERS = {"elapsed": "elapsed_seconds", "cpus": "alloc_cpus", "gpus": "alloc_gpus", "mem_mib": "alloc_mem_mib",
            "cpu_used": "cpu_used_core_seconds", "mem_used": "mem_used_mib_seconds"}
+INSTANTS = ("start_at", "end_at")
 ALWAYS_READ = ("jobs", "cost_micro", "day", "end_at", *KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some facts of one month: row groups of a file, or the answer of a statement."""
+    """Some facts of one month: row groups of a file, or the answer of a statement. `spans` has for row groups the smallest and
+    largest of INSTANTS, Unix seconds up to a second wide; None where the file does not say."""
 
     path: str
     groups: tuple[int, ...] = ()
     sql: str = ""
+    spans: Mapping[str, tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,30 @@ def pieces(lake: Lake, since: datetime | None, until: datetime | None) -> dict[d
     return {month: [piece for path in paths for piece in cut(path)] for month, paths in months.items()}
 
 
+def span(pieces_: Sequence[Piece]) -> tuple[int, int] | None:
+    """No job of these facts began before the first of these Unix seconds, or ended after the last; None where that is not known."""
+    known = [piece.spans for piece in pieces_ if piece.spans]
+    if len(known) < len(pieces_) or not known:
+        return None
+    return min(min(one[name][0] for name in INSTANTS) for one in known), max(one["end_at"][1] for one in known)
+
+
+def texts_of(lake: Lake, piece: Piece, since: int | None, until: int | None) -> set[str]:
+    """Every text of AllocTRES among facts that ended in [since, until)."""
+    ends = piece.spans["end_at"] if piece.spans else None
+    if ends and (since is None or ends[0] >= since) and (until is None or ends[1] < until):
+        table = _table(lake, piece, ("alloc_tres",))
+    else:
+        table, _ = _inside(_table(lake, piece, ("end_at", "alloc_tres")), since, until)
+    return {text for text in table.column("alloc_tres").unique().to_pylist() if text is not None}
+
+
 def read(lake: Lake, piece: Piece, asked: Asked) -> Chunk:
     """The columns that are asked for; others are zero."""
-    table = _inside(_table(lake, piece, asked.columns), asked)
+    table, end = _inside(_table(lake, piece, asked.columns), asked.since, asked.until)
     jobs = _numbers(table, "jobs")
     numbers = {name: _numbers(table, column) for name, column in NUMBERS.items()}
     numbers["elapsed"] = np.abs(numbers["elapsed"]) if (jobs < 0).any() else numbers["elapsed"]
-    end = _seconds(table, "end_at")
     runs = Runs(**numbers, end=end, begin=_begin(table, end), text=_texts(table, asked.texts))
     coded = {key: _coded(table.column(key)) for key in KEYS}
     key = pl.Series(table.column("run_key")) if "run_key" in asked.columns else None
@@ -91,20 +112,41 @@ def read(lake: Lake, piece: Piece, asked: Asked) -> Chunk:
 
 def run_keys(lake: Lake, piece: Piece, asked: Asked, rows: Ints) -> pl.Series:
     """Of some facts in the period."""
-    table = _inside(_table(lake, piece, ("end_at", "run_key")), asked)
+    table, _ = _inside(_table(lake, piece, ("end_at", "run_key")), asked.since, asked.until)
     return pl.Series(table.column("run_key").take(pa.array(rows))).cast(pl.String)
 
 
-def _by_groups(path: str) -> Iterator[Piece]:
-    held: list[int] = []
-    with pq.ParquetFile(path) as file:
-        sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-    rows = 0
-    for group, size in enumerate(sizes):
-        held, rows = [*held, group], rows + size
-        if rows >= PIECE or group == len(sizes) - 1:
-            yield Piece(path, tuple(held))
+def payers_in(lake: Lake, piece: Piece) -> int:
+    """How many payers some facts are of; by the dictionaries, so of all that lie beside them at the most."""
+    return len(_coded(_table(lake, piece, ("payer",)).column("payer"))[1])
+
+
+@lru_cache(maxsize=2048)
+def _footer(path: str) -> pq.FileMetaData:
+    """What the file says of itself: no file is ever written twice."""
+    return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=2048)
+def _by_groups(path: str) -> tuple[Piece, ...]:
+    footer, held, rows, found = _footer(path), list[int](), 0, list[Piece]()
+    for group in range(footer.num_row_groups):
+        held, rows = [*held, group], rows + footer.row_group(group).num_rows
+        if rows >= PIECE or group == footer.num_row_groups - 1:
+            found.append(Piece(path, tuple(held), spans=_spans(footer, held)))
             held, rows = [], 0
+    return tuple(found)
+
+
+def _spans(footer: pq.FileMetaData, groups: Sequence[int]) -> dict[str, tuple[int, int]] | None:
+    places = {footer.schema.column(place).name: place for place in range(footer.num_columns)}
+    found = {}
+    for name in INSTANTS:
+        told = [footer.row_group(group).column(places[name]).statistics for group in groups]
+        if not all(one is not None and one.has_min_max for one in told):
+            return None
+        found[name] = (min(int(one.min.timestamp()) for one in told), max(int(one.max.timestamp()) + 1 for one in told))
+    return found
 
 
 def _whole(path: str) -> Iterator[Piece]:
@@ -123,21 +165,26 @@ def _months(lake: Lake, first: date | None, last: date | None) -> Sequence[date]
 
 def _table(lake: Lake, piece: Piece, columns: Sequence[str]) -> pa.Table:
     if not piece.sql:
-        with pq.ParquetFile(piece.path, read_dictionary=list(TEXTS[:4])) as file:
+        with pq.ParquetFile(piece.path, metadata=_footer(piece.path), read_dictionary=list(TEXTS[:4])) as file:
             return file.read_row_groups(list(piece.groups), columns=list(columns), use_threads=False)
     with lake.cursor() as duck:
         values = {"path": piece.path} if piece.path else {}
         return duck.execute(piece.sql.format(", ".join(columns)), values).to_arrow_table()
 
 
-def _inside(table: pa.Table, asked: Asked) -> pa.Table:
+def _inside(table: pa.Table, since: int | None, until: int | None) -> tuple[pa.Table, Ints]:
+    """Those that ended in [since, until), and when."""
     end = _seconds(table, "end_at")
+    early = since is not None and len(end) and end.min() < since
+    late = until is not None and len(end) and end.max() >= until
+    if not early and not late:
+        return table, end
     kept = np.ones(len(end), bool)
-    if asked.since is not None:
-        kept &= end >= asked.since
-    if asked.until is not None:
-        kept &= end < asked.until
-    return table if kept.all() else table.filter(pa.array(kept))
+    if since is not None:
+        kept &= end >= since
+    if until is not None:
+        kept &= end < until
+    return table.filter(pa.array(kept)), end[kept]
 
 
 def _begin(table: pa.Table, end: Ints) -> Ints:

@@ -1,133 +1,315 @@
 """What every counter of a payer's month stood at before each job: cards with quotas, steps or packages cannot be told otherwise.
 
-A month of facts at a time. Jobs count in the order they ended, then by run key, as in the rating function; what a month of the
-site leaves of a month of the card's zone is carried into the next. Facts that were taken back count for nothing.
+A month of facts at a time, and of it first only sums: by who pays, line, month of the card's zone, and a few hours of time. Where a
+unit costs the same throughout such a cell, the order of its jobs does not matter; that is nearly everywhere. In the few others jobs
+are put in order as the rating function does, by end, then run key. What a month of the site leaves of a month of the card's zone is
+carried into the next. Facts that were taken back count for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import UTC, date, datetime
+from itertools import repeat
+from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Asked, Chunk, Piece, read, run_keys
+from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Chunk, Piece, payers_in, read, run_keys
 from data.analytics.lake import Lake
-from engine.quick_prices import MOST, Counters, Ints, Wide
+from engine.calendars import SLOT
+from engine.quick_prices import MOST, Counter, Counters, Hours, Ints, Runs, Tariff, Wide
 
 if TYPE_CHECKING:
     from data.analytics.what_if import Question
 
-Stood = dict[str, tuple[Ints, Counters]]        # by card: the rows of a piece that it prices, and what counters were at before
-_MONTHS = 2**16                                 # room for months of a payer on a line
 Each = Callable[[Callable[[tuple[int, Piece]], pl.DataFrame], Sequence[tuple[int, Piece]]], Iterator[pl.DataFrame]]
+Sums: TypeAlias = dict[str, Ints]               # by counter: a row for who pays on a line, a column for months and times
+ROUND = 3                                       # months of a card's zone that a month of the site may touch
+BEFORE, SPAN = 2 * 86_400 // SLOT, 36 * 86_400 // SLOT       # slots that are looked at: from two days before it
+CELLS, MOST_TIMES = 2**20, 64
+N = TypeVar("N", bound=np.generic)
+_PART = 21                                      # bits: sums of so small numbers are exact in doubles
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where jobs stand: each at `at` among rows of `width` columns, the first of which is column `first` of all."""
+
+    at: Ints
+    first: int
+    width: int
+    sums: Sums
+    total: float                # of all that they add
+
+    def of(self, table: NDArray[N]) -> NDArray[N]:
+        """What `table` has at each job's cell."""
+        found: NDArray[N] = np.ascontiguousarray(table[:, self.first:self.first + self.width]).reshape(-1)[self.at]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """The facts of a piece that a card prices, and what is known of them. `cells` is None where no month counts."""
+
+    tariff: Tariff
+    rows: Ints
+    runs: Runs
+    quantities: Counters
+    cells: Cells | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A piece that was read: what its sums need, and its facts by card."""
+
+    piece: Piece
+    chunk: Chunk
+    cards: tuple[Priced, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """What a month's cells cost a unit, by card and counter; and of those where order matters, by piece and card, the jobs' places
+    and what the counters stood at before."""
+
+    slopes: Mapping[tuple[str, str], Ints]
+    exact: Sequence[Mapping[str, tuple[Ints, Counters]]]
+
+    def laddered(self, piece: int, card: Priced) -> Counters:
+        """What each job costs by every counter on a ladder."""
+        places, before = self.exact[piece].get(card.tariff.card.name, (None, {}))
+        found: dict[str, Ints] = {}
+        for counter in card.tariff.on_ladders:
+            assert card.cells is not None
+            own = card.quantities[counter.name]
+            cost = own * card.cells.of(self.slopes[card.tariff.card.name, counter.name])
+            if places is not None:
+                cost[places] = counter.cost(before[counter.name], own[places])
+            found[counter.name] = cost
+        return found
 
 
 @dataclass(slots=True)
-class Standing:
-    """Payers met so far, and what their months stand at, by counter."""
+class Counting:
+    """Goes through months in order: `look` at all pieces of one (several at once), then `stood`, which moves on to the next."""
 
-    payers: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, dict[int, int]] = field(default_factory=dict)
+    lake: Lake
+    question: Question
+    _month: date = date.min
+    _times: int = 1
+    _gone: dict[int, Ints] = field(default_factory=dict)
+    _codes: dict[str, dict[str, int]] = field(default_factory=dict)         # by line and who pays: their number
+    _lines: list[str] = field(default_factory=list)                         # by number
+    _carried: dict[tuple[str, int], Ints] = field(default_factory=dict)     # by counter and month: what it stands at, by code
+    _lock: Lock = field(default_factory=Lock)
 
+    def begin(self, month: date, pieces: Sequence[Piece], each: Each) -> None:
+        """Turn to a month of the site."""
+        self._month, self._gone = month, _taken_back(self.lake, self.question, pieces, each)
+        many = max(len(self._lines), payers_in(self.lake, pieces[0]), 1)
+        self._times = max(1, min(MOST_TIMES, CELLS // (ROUND * many)))
 
-def counted(lake: Lake, question: Question, pieces: Sequence[Piece], standing: Standing, each: Each) -> list[Stood]:
-    """Of every piece of one month, what its jobs found. `standing` moves on. Wide where 64 bits may not hold a count."""
-    gone = _taken_back(lake, question, pieces, each)
-    names = sorted({name for tariff in question.tariffs for name in tariff.counted})
-    payers = standing.payers
+    def look(self, place: int, piece: Piece) -> Look:
+        """Read a piece and put its jobs into their cells. Wide where 64 bits may not hold what they add."""
+        chunk, gone = read(self.lake, piece, self.question.asked), self._gone.get(place)
+        cards = tuple(self._priced(chunk, tariff, gone) for tariff in self.question.tariffs)
+        return Look(piece, replace(chunk, runs=chunk.runs.at(np.zeros(0, np.int64))), cards)
 
-    def look(item: tuple[int, Piece]) -> pl.DataFrame:
-        return _adds(question, read(lake, item[1], question.asked), item[0], gone.get(item[0]), names, payers)
-
-    rows = pl.concat(list(each(look, list(enumerate(pieces)))))
-    order = _order(lake, question.asked, pieces, rows)
-    before = {name: _before(rows["group"].to_numpy(), rows[name].to_numpy(), order, standing.sums.setdefault(name, {})) for name in names}
-    return _by_piece(question, len(pieces), rows, before)
-
-
-def _adds(question: Question, chunk: Chunk, place: int, gone: Ints | None, names: Sequence[str], payers: dict[str, int]) -> pl.DataFrame:
-    """A row for every job on a line of the drafts: where it stands, its card and group, its end, and what it adds."""
-    codes = np.array([payers.setdefault(name, len(payers)) for name in chunk.keys["payer"][1]], np.int64)[chunk.keys["payer"][0]]
-    lines = {line: number for number, line in enumerate(sorted({tariff.card.line for tariff in question.tariffs}))}
-    parts = []
-    for number, tariff in enumerate(question.tariffs):
-        rows = question.rows(chunk, tariff)
+    def _priced(self, chunk: Chunk, tariff: Tariff, gone: Ints | None) -> Priced:
+        rows = self.question.rows(chunk, tariff)
         rows = rows if gone is None else rows[~np.isin(rows, gone)]
         runs = chunk.runs.at(rows)
-        adds = tariff.quantities(runs)
-        months = tariff.hours.month(runs.end) if tariff.hours and len(rows) else np.zeros_like(rows)
-        group = (codes[rows] * len(lines) + lines[tariff.card.line]) * _MONTHS + months // 100 * 12 + months % 100
-        parts.append(pl.DataFrame({"piece": np.full(len(rows), place, np.int32), "card": np.full(len(rows), number, np.int32), "row": rows,
-                                   "group": group, "end": runs.end} | {name: adds.get(name, np.zeros_like(rows)) for name in names}))
-    return pl.concat(parts)
+        if not tariff.counted or not len(rows):
+            return Priced(tariff, rows, runs, {}, None)
+        assert tariff.hours is not None
+        quantities, codes = tariff.quantities(runs), self._codes_of(chunk, tariff, rows)
+        column = _columns(tariff.hours, self._month, self._times, runs.end)
+        first, width = int(column.min()), int(column.max()) - int(column.min()) + 1
+        at = codes * width + (column - first)
+        adds = {name: quantities[name] for name in tariff.counted if name in quantities}
+        sums = {name: _summed(at, values, (int(codes.max()) + 1) * width).reshape(-1, width) for name, values in adds.items()}
+        total = max((float(values.sum(dtype=np.float64)) for values in adds.values()), default=0.0)
+        return Priced(tariff, rows, runs, quantities, Cells(at, first, width, sums, total))
+
+    def _codes_of(self, chunk: Chunk, tariff: Tariff, rows: Ints) -> Ints:
+        """Of every job the number of who pays for it on the card's line."""
+        places, names = chunk.keys["payer"]
+        own, line = places[rows], tariff.card.line
+        numbers, all_names = self._codes.setdefault(line, {}), [*names, ""]
+        codes = np.array(list(map(numbers.get, all_names, repeat(-1))), np.int64)[own]
+        if codes.min() >= 0:
+            return codes
+        with self._lock:
+            for name in (all_names[place] for place in np.unique(own[codes < 0]).tolist()):
+                if name not in numbers:
+                    numbers[name] = len(self._lines)
+                    self._lines.append(line)
+        return np.array(list(map(numbers.get, all_names, repeat(-1))), np.int64)[own]
+
+    def stood(self, looks: Sequence[Look]) -> Stood:
+        """What the month's jobs found, when all of it was looked at. Wide where 64 bits may not hold a count."""
+        cells = [card.cells for look in looks for card in look.cards if card.cells]
+        before, after = self._sums(cells)
+        first, end = min((one.first for one in cells), default=0), max((one.first + one.width for one in cells), default=0)
+        bent, slopes = np.zeros((len(self._lines), ROUND * self._times), bool), {}
+        for who, tariff in ((self._on(tariff), tariff) for tariff in self._asked()):
+            for counter in tariff.on_ladders:
+                stands = before[counter.name][who, first:end]
+                bent[who, first:end] |= counter.bends(stands, after[counter.name][who, first:end])
+                slope = slopes[tariff.card.name, counter.name] = np.zeros(bent.shape, np.int64)
+                slope[who, first:end] = counter.slope(stands)
+        return Stood(slopes, self._in_order(looks, bent, before))
+
+    def _on(self, tariff: Tariff) -> Ints:
+        """Numbers of those who pay on the card's line."""
+        return np.flatnonzero(np.array(self._lines) == tariff.card.line)
+
+    def _asked(self) -> list[Tariff]:
+        return [tariff for tariff in self.question.tariffs if tariff.card.name in self.question.new.names and tariff.counted]
+
+    def _sums(self, cells: Sequence[Cells]) -> tuple[Sums, Sums]:
+        """What every counter stood at before and after each cell; carries it on."""
+        before, after = Sums(), Sums()
+        first = self._month.year * 12 + self._month.month - 2
+        for name in sorted({name for tariff in self.question.tariffs for name in tariff.counted}):
+            added = np.zeros((len(self._lines), ROUND * self._times), np.int64)
+            for one in cells:
+                if name in one.sums:
+                    added[:len(one.sums[name]), one.first:one.first + one.width] += one.sums[name]
+            by_month = added.reshape(len(added), ROUND, self._times)
+            carried = np.stack([self._known(name, first + place) for place in range(ROUND)], axis=1)
+            if sum(one.total for one in cells) + float(carried.max(initial=0)) >= MOST:
+                raise Wide
+            stands = np.cumsum(by_month, axis=2) + carried[:, :, None]
+            self._carried |= {(name, first + place): stands[:, place, -1] for place in range(ROUND)}
+            before[name], after[name] = (stands - by_month).reshape(added.shape), stands.reshape(added.shape)
+        return before, after
+
+    def _known(self, name: str, month: int) -> Ints:
+        found = np.zeros(len(self._lines), np.int64)
+        carried = self._carried.get((name, month), found[:0])
+        found[:len(carried)] = carried
+        return found
+
+    def _in_order(self, looks: Sequence[Look], bent: NDArray[np.bool_], before: Sums) -> list[dict[str, tuple[Ints, Counters]]]:
+        """The jobs of bent cells, put in order: by piece and card their places and what counters stood at."""
+        found: list[dict[str, tuple[Ints, Counters]]] = [{} for _ in looks]
+        parts = [(piece, card, places) for piece, look in enumerate(looks) for card in look.cards
+                 if card.cells and len(places := np.flatnonzero(card.cells.of(bent)))]
+        if not parts:
+            return found
+        jobs = _Jobs.of(parts, before, bent.shape[1])
+        stands = jobs.stood(self._ladders(), lambda tied: self._keys(looks, parts, tied))
+        start = 0
+        for piece, card, places in parts:
+            found[piece][card.tariff.card.name] = places, {name: own[start:start + len(places)] for name, own in stands.items()}
+            start += len(places)
+        return found
+
+    def _ladders(self) -> list[tuple[NDArray[np.bool_], Counter]]:
+        """Every counter on a ladder, with whose it is."""
+        lines = np.array(self._lines)
+        return [(lines == tariff.card.line, counter) for tariff in self._asked() for counter in tariff.on_ladders]
+
+    def _keys(self, looks: Sequence[Look], parts: Sequence[tuple[int, Priced, Ints]], tied: Ints) -> pl.Series:
+        """The run keys of some jobs, counted through all parts, ascending."""
+        found, start = [pl.Series(dtype=pl.String)], 0
+        for piece, card, places in parts:
+            own = tied[(tied >= start) & (tied < start + len(places))] - start
+            if len(own):
+                found.append(run_keys(self.lake, looks[piece].piece, self.question.asked, card.rows[places[own]]))
+            start += len(places)
+        return pl.concat(found)
 
 
-def _order(lake: Lake, asked: Asked, pieces: Sequence[Piece], rows: pl.DataFrame) -> Ints:
-    """Places of `rows` by group, end and run key. Keys are looked up only where two of a group ended at once."""
-    if rows.is_empty():
-        return np.zeros(0, np.int64)
-    groups, ends = rows["group"].to_numpy(), rows["end"].to_numpy()
-    order = _sorted(groups, ends)
-    same = (groups[order][1:] == groups[order][:-1]) & (ends[order][1:] == ends[order][:-1])
-    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-    if len(tied):
-        those = rows.select("piece", "row", "group", "end")[order[tied]].with_columns(place=pl.Series(order[tied]))
-        order[tied] = _keyed(lake, asked, pieces, those).sort("group", "end", "run_key")["place"].to_numpy()
-    return order
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """Jobs of cells in which order matters: which cell, their end, and what they add."""
+
+    cell: Ints
+    columns: int
+    end: Ints
+    adds: Sums
+    begin: Sums                 # what counters stood at before the cell
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[int, Priced, Ints]], before: Sums, columns: int) -> _Jobs:
+        cells, ends, adds = [], [], Sums()
+        for _, card, places in parts:
+            assert card.cells is not None
+            at = card.cells.at[places]
+            cells.append(at // card.cells.width * columns + at % card.cells.width + card.cells.first)
+            ends.append(card.runs.end[places])
+        for name in before:
+            adds[name] = np.concatenate([card.quantities[name][places] if name in card.quantities else np.zeros_like(places)
+                                         for _, card, places in parts])
+        cell = np.concatenate(cells)
+        return cls(cell, columns, np.concatenate(ends), adds, {name: values.reshape(-1)[cell] for name, values in before.items()})
+
+    def stood(self, ladders: Sequence[tuple[NDArray[np.bool_], Counter]], keys: Callable[[Ints], pl.Series]) -> Sums:
+        """What counters stood at before every job. `keys` are asked for only where two ended at once and their order matters."""
+        first = int(self.end.min())
+        when = self.cell * (int(self.end.max()) - first + 1) + self.end - first
+        order = np.argsort(when, kind="stable")
+        stands = {name: self._before(name, order) for name in self.adds}
+        tied = self._tied(when, order, stands, ladders)
+        if len(tied):
+            rows = np.sort(order[tied])
+            those = pl.DataFrame({"row": rows, "when": when[rows], "run_key": keys(rows)}).sort("when", "run_key")
+            order[tied] = those["row"].to_numpy()
+            stands = {name: self._before(name, order) for name in self.adds}
+        return stands
+
+    def _before(self, name: str, order: Ints) -> Ints:
+        cell, added = self.cell[order], self.adds[name][order]
+        total = np.cumsum(added) - added
+        firsts = np.append(0, np.flatnonzero(cell[1:] != cell[:-1]) + 1)
+        base = self.begin[name][order][firsts] - total[firsts]
+        found = np.empty_like(total)
+        found[order] = total + np.repeat(base, np.diff(np.append(firsts, len(cell))))
+        return found
+
+    def _tied(self, when: Ints, order: Ints, stands: Sums, ladders: Sequence[tuple[NDArray[np.bool_], Counter]]) -> Ints:
+        """Places in `order` of jobs of a cell that ended at once and among which a ladder bends."""
+        ordered = when[order]
+        firsts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
+        lengths = np.diff(np.append(firsts, len(ordered)))
+        firsts, lengths = firsts[lengths > 1], lengths[lengths > 1]
+        lasts, who = order[firsts + lengths - 1], self.cell[order[firsts]] // self.columns
+        bent = np.zeros(len(firsts), bool)
+        for own, counter in ladders:
+            name = counter.name
+            bent |= own[who] & counter.bends(stands[name][order[firsts]], stands[name][lasts] + self.adds[name][lasts])
+        places = [np.arange(start, start + length) for start, length in zip(firsts[bent].tolist(), lengths[bent].tolist(), strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *places])
 
 
-def _sorted(groups: Ints, ends: Ints) -> Ints:
-    """By group, then end: as one number where that fits."""
-    months, first = groups % _MONTHS, int(ends.min())
-    width, span = int(months.max() - months.min()) + 1, int(ends.max()) - first + 1
-    if (int(groups.max()) // _MONTHS + 1) * width * span >= 2**63:
-        return np.lexsort((ends, groups))
-    return np.argsort((groups // _MONTHS * width + months - months.min()) * span + ends - first)
-
-
-def _keyed(lake: Lake, asked: Asked, pieces: Sequence[Piece], rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with their run keys."""
-    found = []
-    for (place,), part in rows.partition_by("piece", as_dict=True).items():
-        found.append(part.with_columns(run_key=run_keys(lake, pieces[int(place)], asked, part["row"].to_numpy())))
-    return pl.concat(found)
-
-
-def _before(groups: Ints, adds: Ints, order: Ints, carried: dict[int, int]) -> Ints:
-    """What the counter was at before every row; `carried` moves on."""
-    if not len(order):
-        return np.zeros(0, np.int64)
-    if float(adds.sum(dtype=np.float64)) + float(max(carried.values(), default=0)) >= MOST:
+def _columns(hours: Hours, month: date, times: int, ends: Ints) -> Ints:
+    """The column of each end: `times` for each of ROUND months of the card's zone, from the one before `month` on. Wide where it is
+    in none of them, which no job of a month of the site is."""
+    lowest = int(datetime(month.year, month.month, 1, tzinfo=UTC).timestamp()) // SLOT - BEFORE
+    slots = np.arange(lowest - hours.first, lowest - hours.first + SPAN)
+    known = (slots >= 0) & (slots < len(hours.months))
+    months = hours.months[np.clip(slots, 0, len(hours.months) - 1)]
+    number = months // 100 * 12 + months % 100 - 1 - (month.year * 12 + month.month - 2)
+    table = np.where(known & (number >= 0) & (number < ROUND), number * times + np.arange(SPAN) * times // SPAN, -1)
+    places = ends // SLOT - lowest
+    if int(places.min()) < 0 or int(places.max()) >= SPAN or int((column := table[places]).min()) < 0:
         raise Wide
-    group, added = groups[order], adds[order]
-    total = np.cumsum(added)
-    firsts = np.append(0, np.flatnonzero(group[1:] != group[:-1]) + 1)
-    lengths = np.diff(np.append(firsts, len(group)))
-    base = np.array([carried.get(key, 0) for key in group[firsts].tolist()], np.int64) - (total[firsts] - added[firsts])
-    stood = total - added + np.repeat(base, lengths)
-    lasts = firsts + lengths - 1
-    carried.update(zip(group[lasts].tolist(), (stood + added)[lasts].tolist(), strict=True))
-    found = np.empty(len(stood), np.int64)
-    found[order] = stood
-    return found
+    return np.asarray(column, np.int64)
 
 
-def _by_piece(question: Question, count: int, rows: pl.DataFrame, before: Mapping[str, Ints]) -> list[Stood]:
-    """As `counted` answers: rows came piece after piece, card after card."""
-    places = rows["piece"].to_numpy().astype(np.int64) * len(question.tariffs) + rows["card"].to_numpy()
-    bounds = np.searchsorted(places, np.arange(count * len(question.tariffs) + 1))
-    row = rows["row"].to_numpy()
-    found: list[Stood] = []
-    for piece in range(count):
-        stood: Stood = {}
-        for number, tariff in enumerate(question.tariffs):
-            low, high = bounds[piece * len(question.tariffs) + number:][:2]
-            stood[tariff.card.name] = row[low:high], {name: values[low:high] for name, values in before.items()}
-        found.append(stood)
-    return found
+def _summed(at: Ints, values: Ints, count: int) -> Ints:
+    """Sums by place, exact: of numbers that doubles may not hold part by part."""
+    if float(values.max(initial=0)) * len(values) < 2.0**53:
+        return np.bincount(at, values, count).astype(np.int64)
+    parts = [np.bincount(at, values >> shift & 2**_PART - 1, count).astype(np.int64) << shift for shift in range(0, 63, _PART)]
+    return np.asarray(sum(parts), np.int64)
 
 
 def _taken_back(lake: Lake, question: Question, pieces: Sequence[Piece], each: Each) -> dict[int, Ints]:

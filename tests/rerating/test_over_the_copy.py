@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from data.analytics import what_if
+from data.analytics import month_counts, what_if
 from data.postgres.shelves import rerating
 from data.postgres.store import Store
 from data.what_if import tried
@@ -92,10 +92,20 @@ def test_any_card_with_modifiers(store: Store, seed: int) -> None:
     both(store, [card(dice, modifiers=(PEAK, WEEKEND)), card(dice, project="ai")], START + timedelta(days=2), None, dated=True)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_cards_that_count_the_month_over_corrected_jobs(store: Store, seed: int) -> None:
-    """Quotas, steps and packages, with factors and GPU models, in several batches; many jobs end at once."""
+def ladder(dice: random.Random, meter: str, model: str = "") -> Price:
+    """Steps with and without a fee, the first one too, or packages."""
+    if dice.random() < 0.25:
+        return Price(meter, (Step(0, dice.randrange(100) * 100_000),), model, dice.randrange(1, 2000))
+    above = sorted(dice.sample(range(1, 3000), dice.randrange(1, 4)))
+    return Price(meter, tuple(Step(edge, dice.randrange(100) * 100_000, dice.choice((0, 0, 700_000))) for edge in (0, *above)), model)
+
+
+@pytest.mark.parametrize(("seed", "times"), [(0, 64), (1, 1), (2, 5)])
+def test_cards_that_count_the_month_over_corrected_jobs(store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, times: int) -> None:
+    """Quotas, steps and packages, with factors and GPU models, in several batches; many jobs end at once. A month is looked at in
+    cells of hours, of days, or as one."""
     dice = random.Random(seed)
+    monkeypatch.setattr(month_counts, "MOST_TIMES", times)
     runs = [one | {"end_at": int(str(one["end_at"])) // 7200 * 7200} for one in jobs(seed, 150)]       # many end at once
     runs = [one | {"start_at": one["end_at"], "submit_at": one["end_at"]} for one in runs]
     for start in range(0, 150, 40):
@@ -107,6 +117,8 @@ def test_cards_that_count_the_month_over_corrected_jobs(store: Store, seed: int)
     for dated in (False, True):
         both(store, drafts, START + timedelta(days=11, hours=7), START + timedelta(days=31, minutes=11), dated)
         both(store, [replace(LADDER, policy=Policy.ALLOCATED)], None, None, dated)
+        prices = tuple(ladder(dice, meter) for meter in ("cpu", "gpu", "node", "billing"))
+        both(store, [replace(LADDER, policy=dice.choice(list(Policy)), prices=prices)], None, None, dated)
 
 
 def test_what_does_not_fit_64_bits_on_the_way_is_counted_in_128(store: Store) -> None:

@@ -94,6 +94,12 @@ def stood(ready: Tariff, usage: pl.DataFrame, adds: dict[str, Ints]) -> dict[str
     return found
 
 
+def laddered(ready: Tariff, usage: pl.DataFrame, adds: dict[str, Ints]) -> dict[str, Ints]:
+    """What each run costs by the counters where that depends on what was used before."""
+    before = stood(ready, usage, adds)
+    return {one.name: one.cost(before[one.name], adds[one.name]) for one in ready.on_ladders}
+
+
 def agree(card: RateCard, usage: pl.DataFrame) -> None:
     """Both ways, run by run."""
     ready, run_columns = tariff(card), columns(usage)
@@ -101,7 +107,7 @@ def agree(card: RateCard, usage: pl.DataFrame) -> None:
         adds = ready.quantities(run_columns)
     except Wide:
         reject()                    # an odd price over long jobs with odd factors: never many
-    quick = ready.costs(run_columns, adds, stood(ready, usage, adds))
+    quick = ready.costs(run_columns, adds, laddered(ready, usage, adds))
     assert quick.tolist() == rate(usage, [card])["cost_micro"].to_list()
 
 
@@ -154,4 +160,4 @@ def test_a_quota_is_used_up_within_a_job_and_begins_anew_with_the_month() -> Non
     usage = frame([*june, ONE | {"end_at": BEGIN + 31 * 86_400}])
     ready = tariff(quota)
     adds = ready.quantities(columns(usage))
-    assert ready.costs(columns(usage), adds, stood(ready, usage, adds)).tolist() == [0, 2_000_000, 4_000_000, 0]
+    assert ready.costs(columns(usage), adds, laddered(ready, usage, adds)).tolist() == [0, 2_000_000, 4_000_000, 0]
