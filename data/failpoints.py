@@ -18,7 +18,7 @@ PLACES = ("usage.begin", "usage.keep", "receipt.create", "receipt.void", "paymen
           "node.provision.begin", "node.step", "node.provision.done", "node.provision.give_up", "node.provision.fail",
           "node.release.begin", "node.release.done", "node.release.trouble",
           "node.queue_anew", "node.look", "node.miss", "node.orphan_gone", "node.orphan_stays", "node.repaired", "node.not_repaired",
-          "node.sample", "node.idle", "node.term")
+          "node.sample", "node.idle", "node.term", "node.usage")
 # Places between two steps.
 STEPS = ("checkout.made", "checkout.kept", "inbox.storing", "inbox.stored", "inbox.claimed",
          "inbox.applying", "inbox.applied", "inbox.processed", "outbox.handled")

@@ -37,6 +37,7 @@ def explain(run: Run, card: RateCard, weighing: Weighing | None = None) -> Expla
                 gpu_models(run.alloc_tres), weighing.before)
     found = parts(card, used, weighing.factor) if run.ended else _not_yet(parts(card, used, Fraction(0)))
     found, differs = _as_stored(run, found)
+    differs = "" if run.settled else differs         # charged to the second at the price that was agreed, and not by the card's rules
     factors = tuple(_factor(run, part) for part in found)
     rest = run.cost_micro - sum(factor.shown_micro for factor in factors)
     laddered = any(is_ladder(price) for price in card.prices)

@@ -16,6 +16,9 @@ def reasons(run: Run, explanation: Explanation, receipts: Sequence[OnReceipt], r
     if not run.ended:
         return (Because(Reason.RUNNING, "It is still running: it is priced when it ends.") if run.start_at else
                 Because(Reason.PENDING, "It waits for its turn: what has not started has used nothing."),)
+    if run.settled:
+        return (Because(Reason.PAID_AS_IT_RAN, f"It was paid from the wallet of {run.account_name} as it ran, allocation {run.job_id}: "
+                                               "no receipt takes it."),)
     nothing = _costs_nothing(run, explanation) if run.cost_micro == 0 else None
     billed = _billed(run, receipts, revisions)
     if nothing is None:

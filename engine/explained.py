@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """It has not ended."""
     ON_RECEIPT = "on_receipt"
     """A receipt bills it at its present price."""
+    PAID_AS_IT_RAN = "paid_as_it_ran"
+    """A wallet paid it while it ran."""
     CORRECTED = "corrected"
     """A receipt bills it at another price: the next one takes the difference."""
     RECEIPT_VOID = "receipt_void"
@@ -106,6 +108,7 @@ class Run:
     rounding_micro: int
     cost_micro: int
     billed_micro: int | None
+    settled: bool = False       # paid from a wallet as it ran
 
     def quantity(self, meter: str) -> int:
         """What is billed of `meter`, in its smallest unit."""

@@ -18,6 +18,7 @@ from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
 from ingest.chain import configured
 from ingest.keep import Kept, keep, refuse
+from ingest.sources.gpu_node import keep_finished
 from ingest.spool import Spool
 
 log = logging.getLogger("ingest")
@@ -35,6 +36,7 @@ def run_once(store: Store) -> Kept | None:
         if not mine:
             log.info("another run is at work")
             return None
+        keep_finished(store)
         try:
             kept, batch = take(store, configured(store.settings), store.read(due))
         except BatchRefused as refusal:

@@ -9,6 +9,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from webhooks.billing_loop import BillingLoop
 from webhooks.node_reconciler import look_after_nodes
 from webhooks.node_sampler import attend_to_terms, forget_samples, sample_nodes
+from webhooks.node_usage import keep_finished
 from webhooks.reconciler import reconcile_due
 from webhooks.sidecar import Sidecar
 from webhooks.worker import sweep
@@ -16,6 +17,7 @@ from webhooks.worker import sweep
 SWEEP_SECONDS = 15
 MINUTE_SECONDS = 60
 RECONCILE_SECONDS = 15 * 60
+USAGE_SECONDS = 5 * 60
 HOUR_SECONDS = 3600
 Work = tuple[Callable[..., object], Sequence[object], int]
 
@@ -36,6 +38,7 @@ def _works(sidecar: Sidecar) -> list[Work]:
         (BillingLoop(store).turn, [], sidecar.settings.billing_interval_seconds),
         (attend_to_terms, [store], SWEEP_SECONDS),
         (forget_samples, [store], HOUR_SECONDS),
+        (keep_finished, [store], USAGE_SECONDS),
     ]
     return works if nodes is None else [*works, (look_after_nodes, [store, nodes], MINUTE_SECONDS),
                                         (sample_nodes, [store, nodes], MINUTE_SECONDS)]

@@ -20,6 +20,7 @@ from data.analytics.files import COLUMNS, Facts, as_usage
 from data.analytics.rated import Frame, too_large, totals
 from data.settings import Settings
 from engine.errors import DomainError
+from engine.node_usage import TIER
 from engine.rate_frames import Book
 
 Session = Any                       # pyspark.sql.SparkSession, which need not be there
@@ -68,6 +69,7 @@ def by_spark(spark: Session, settings: Settings, facts: Facts, book: Book) -> pl
 def usage(spark: Session, settings: Settings, facts: Facts) -> Any:
     """The facts as usage, a Spark DataFrame."""
     rows = _read(spark, settings, facts)
+    rows = rows.where(rows.tier != TIER)
     if facts.begin:
         rows = rows.where(rows.end_at >= facts.begin)
     if facts.until:

@@ -69,7 +69,8 @@ INVARIANTS = (
     Invariant("what a job is billed equals its live lines", """
         select 'usage ' || u.run_key from usage_record u
         left join (select usage_id, sum(cost_micro) as billed from receipt_line where live group by usage_id) l on l.usage_id = u.id
-        where u.billed_micro is distinct from l.billed"""),
+        where case when u.settled then l.billed is not null or u.billed_micro is distinct from u.cost_micro
+              else u.billed_micro is distinct from l.billed end"""),
     Invariant("a receipt's total is its lines, tax and rounding", """
         select 'receipt ' || r.number from receipt r join receipt_line l on l.receipt_id = r.id group by r.id
         having r.subtotal_micro <> sum(l.cost_micro) or r.lines <> count(*)

@@ -43,6 +43,11 @@ PROMISES = {
           ('draining', 'available'), ('draining', 'maintenance'), ('draining', 'quarantined'), ('draining', 'retired'),
           ('maintenance', 'available'), ('maintenance', 'quarantined'), ('maintenance', 'retired'),
           ('quarantined', 'maintenance'), ('quarantined', 'retired')"""),
+    "usage of an allocation is what it was charged, kept once": """
+        select 'allocation ' || coalesce(a.id, u.job_id) from (select * from allocation where usage_run is not null) a
+        full join (select * from usage_record where settled) u on u.job_id = a.id
+        where (a.charged_micro, a.billed_seconds, a.currency) is distinct from (u.cost_micro, u.elapsed_seconds, u.currency)
+        union all select 'allocation ' || job_id from usage_record where settled group by job_id having count(*) > 1""",
     "an allocation that is to be set up or cleaned has its job": """
         select 'allocation ' || a.id || ' is ' || a.state from allocation a
         where (a.state in ('requested', 'provisioning') and not exists (

@@ -50,7 +50,7 @@ def disagreeing(tx: Transaction, most: int = MOST_CHECKED) -> list[str]:
     """Of the newest `most` runs, those whose stored charge is not what the rating function makes of the record."""
     runs = tx.explain_reads.newest(most)
     rated = _rated(tx, runs)
-    return [f"{run.run_key}: {wrong}" for run in runs if (wrong := disagreement(run, _charge(rated[run.run_key])))]
+    return [f"{run.run_key}: {wrong}" for run in runs if not run.settled and (wrong := disagreement(run, _charge(rated[run.run_key])))]
 
 
 def _explained(tx: Transaction, runs: list[Run]) -> list[Explained]:
@@ -62,7 +62,7 @@ def _explained(tx: Transaction, runs: list[Run]) -> list[Explained]:
 def _one(tx: Transaction, run: Run, card: RateCard, rated: Row) -> Explained:
     reads, apart = tx.explain_reads, explain(run, card, _weighing(rated))
     receipts, revisions = reads.receipts_of(run.run_key), reads.revisions(run.run_key)
-    disagrees = disagreement(run, _charge(rated)) or apart.differs
+    disagrees = "" if run.settled else disagreement(run, _charge(rated)) or apart.differs
     return Explained(run, apart, card, reasons(run, apart, receipts, revisions), tuple(receipts), reads.brought(run.run_id),
                      tuple(revisions), reads.tier_since(run.payer, run.tier), disagrees)
 

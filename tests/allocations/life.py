@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from data import failpoints
+from data.node_usage import keep_node_usage
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.allocations import Allocation
@@ -100,6 +101,7 @@ class Life:
         for one in (idle, refused):         # where a clock that went back kept one from its end
             self.lab.run(lambda tx, one=one: release_allocation(tx, one.id, bob))  # type: ignore[misc]
         self.hands.work(3)
+        keep_node_usage(self.lab.store)
 
     def taken(self, name: str, bob: Person) -> Allocation:
         self.node(name)

@@ -21,6 +21,7 @@ from data.settings import Settings
 from engine.allocations import AllocationState
 from engine.money import parse_micro
 from engine.nodes import NodeState
+from engine.usage import Asked
 from tests.allocations.conftest import Lab
 from tests.allocations.life import world
 from tests.conftest import AUDIT_KEY, ROOT
@@ -83,6 +84,7 @@ def ended_well(lab: Lab) -> None:
     assert (never.state, never.charged_micro) == (AllocationState.FAILED, 0)
     assert [one.state for one in others] == [AllocationState.RELEASED] * 2
     assert lab.balance("alice") == parse_micro("90")
+    assert lab.store.read(lambda tx: tx.usage.listed(Asked()))["cost_micro"].sum() == lab.earned()
     assert lab.earned() == parse_micro("10") + sum(one.charged_micro for one in others) == parse_micro("110") - lab.balance("bob")
     with lab.provisioner.site.opened() as site:
         assert len(site.nodes) == 4 and not any(node.marks for node in site.nodes.values())

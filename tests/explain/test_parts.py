@@ -66,7 +66,7 @@ def some_runs(draw: some.DrawFn) -> pl.DataFrame:
 def run_of(charged: dict[str, Any]) -> Run:
     """A priced row of a frame as a run that is explained."""
     unix = {name: datetime.fromtimestamp(charged[name], UTC) for name in ("submit_at", "start_at", "end_at")}
-    known = charged | unix | {"revision": 1, "run_id": 1, "billed_micro": None}
+    known = charged | unix | {"revision": 1, "run_id": 1, "billed_micro": None, "settled": False}
     return Run(**{name: known[name] for name in Run.__slots__})
 
 

@@ -59,7 +59,7 @@ create index on allocation_event (allocation_id, id);
 call write_once('allocation_event');
 
 create function guard_allocation() returns trigger language plpgsql as $$
-declare moving text[] := array['state', 'reason', 'until_at', 'idle_minutes', 'active_at', 'stopped_at', 'closed_at', 'charged_to'];
+declare moving text[] := array['state', 'reason', 'until_at', 'idle_minutes', 'active_at', 'stopped_at', 'closed_at', 'charged_to', 'usage_run'];
 begin
   if tg_op = 'DELETE' or (to_jsonb(new) - moving) <> (to_jsonb(old) - moving) then
     raise exception using errcode = 'restrict_violation', message = 'what an allocation agreed never changes, its charges move by themselves';

@@ -10,7 +10,7 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-TOPICS = ("clock", "ledger", "payments", "nodes", "looks", "allocations", "charges")
+TOPICS = ("clock", "ledger", "payments", "nodes", "looks", "allocations", "charges", "settled")
 
 
 def upgrade() -> None:

@@ -173,6 +173,15 @@ class AllocationShelf(Shelf):
         return [row.id for row in self.rows("select id from allocation where state in ('requested', 'provisioning', 'active', 'suspended')"
                                             " and until_at <= site_now() + interval '1 hour' order by id")]
 
+    def unkept(self, most: int) -> list[Allocation]:
+        """Released ones that ran and whose usage is not kept yet, by id."""
+        return _allocations(self.rows(f"{_SELECT} where state = 'released' and active_at is not null and usage_run is null"
+                                      " order by a.id limit :most", most=most))
+
+    def note_usage(self, ids: Sequence[str], run_id: int) -> None:
+        """Their usage is kept."""
+        self.execute("update allocation set usage_run = :run where id = any(:ids)", ids=list(ids), run=run_id)
+
     def _log(self, allocation: Allocation, was: AllocationState | None, to: AllocationState, reason: str) -> None:
         self.execute("insert into allocation_event (allocation_id, from_state, to_state, actor, reason)"
                      " values (:id, :was, :to, :actor, :reason)", id=allocation.id, was=None if was is None else str(was), to=str(to),

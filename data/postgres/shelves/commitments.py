@@ -19,7 +19,7 @@ class CommitmentShelf(Shelf):
             select u.payer, c.line, cast(date_trunc('month', u.end_at at time zone :zone) as date) as month,
               cast(sum(u.cost_micro) as bigint) as micro
             from usage_record u join rate_card c on c.name = u.rate_card
-            where u.ended and u.elapsed_seconds > 0 and u.end_at >= :since and u.end_at < :until and c.line = any(:lines)
+            where u.ended and not u.settled and u.elapsed_seconds > 0 and u.end_at >= :since and u.end_at < :until and c.line = any(:lines)
               and (cast(:payer as text) is null or u.payer = :payer) group by 1, 2, 3""",
             zone=zone, since=since, until=until, lines=sorted(lines), payer=payer)
         known = self.rows("""

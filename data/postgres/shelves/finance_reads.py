@@ -250,7 +250,8 @@ class FinanceReadsShelf(Shelf):
               extract(epoch from start_at)::bigint, extract(epoch from end_at)::bigint, elapsed_seconds, alloc_tres, alloc_cpus,
               alloc_gpus, alloc_mem_mib, cpu_used_core_seconds, mem_used_mib_seconds, ended, cpu_micro, gpu_micro, mem_micro,
               extra_micro, rounding_micro, cost_micro from usage_record
-            where ended and (%(since)s::timestamptz is null or end_at >= %(since)s) and (%(tier)s::text is null or tier = %(tier)s)
+            where ended and not settled
+              and (%(since)s::timestamptz is null or end_at >= %(since)s) and (%(tier)s::text is null or tier = %(tier)s)
               and (%(payer)s::text is null or payer = %(payer)s) and (%(currency)s::text is null or currency = %(currency)s)
               and (not %(unbilled)s or billed_micro is null) order by run_key""",
             RATED_SCHEMA, since=since, tier=tier, payer=payer, currency=currency, unbilled=unbilled)

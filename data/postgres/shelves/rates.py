@@ -41,7 +41,7 @@ class RateShelf(Shelf):
         """When the last job that stands on a live receipt ended: of those run in `project`, else of those a card of `tier` priced."""
         row = self.one("""
             select max(u.end_at) as last from usage_record u left join rate_card c on c.name = u.rate_card
-            where u.billed_micro is not null
+            where u.billed_micro is not null and not u.settled
               and case when :project <> '' then u.account_name = :project else u.tier = :tier and c.tier = u.tier end""",
             tier=tier, project=project)
         return row.last if row else None

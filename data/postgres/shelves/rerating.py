@@ -17,7 +17,7 @@ from engine.revisions import STORED_SCHEMA
 LOT = 65_536                    # runs priced at a time
 _STORED = as_columns(STORED_SCHEMA)
 _CHARGES = tuple(CHARGE_SCHEMA)
-_PRICED_BY = ("(u.tier = any(%(tiers)s) or u.account_name = any(%(projects)s))"
+_PRICED_BY = ("not u.settled and (u.tier = any(%(tiers)s) or u.account_name = any(%(projects)s))"
               " and (%(since)s::timestamptz is null or u.end_at >= %(since)s) and (%(until)s::timestamptz is null or u.end_at < %(until)s)")
 
 
@@ -54,8 +54,8 @@ class ReratingShelf(Shelf):
 
     def months(self, payers: Sequence[str], cards: Sequence[str], since: int) -> pl.DataFrame:
         """Runs of `payers` on `cards` that ended at or after `since` (Unix seconds), by run key (STORED_SCHEMA), locked."""
-        query = (f"select {_STORED} from usage_record u where u.ended and u.payer = any(%(payers)s) and u.rate_card = any(%(cards)s)"
-                 " and u.end_at >= to_timestamp(%(since)s) order by u.run_key for update of u")
+        query = (f"select {_STORED} from usage_record u where u.ended and not u.settled and u.payer = any(%(payers)s)"
+                 " and u.rate_card = any(%(cards)s) and u.end_at >= to_timestamp(%(since)s) order by u.run_key for update of u")
         return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), cards=list(cards), since=since)
 
     def in_months(self, payers: Sequence[str], lines: Sequence[str], begins: Sequence[int], ends: Sequence[int]) -> pl.DataFrame:
@@ -64,7 +64,7 @@ class ReratingShelf(Shelf):
         query = (f"select {_STORED} from unnest(%(payers)s::text[], %(lines)s::text[], %(begins)s::bigint[], %(ends)s::bigint[])"
                  " as m(payer, line, begins, ends) join rate_card c on c.line = m.line"
                  " join usage_record u on u.payer = m.payer and u.rate_card = c.name and u.end_at >= to_timestamp(m.begins)"
-                 " and u.end_at < to_timestamp(m.ends) where u.ended order by u.run_key")
+                 " and u.end_at < to_timestamp(m.ends) where u.ended and not u.settled order by u.run_key")
         return copy_out(self.connection, query, STORED_SCHEMA, payers=list(payers), lines=list(lines), begins=list(begins),
                         ends=list(ends))
 
@@ -75,7 +75,8 @@ class ReratingShelf(Shelf):
         self.execute("create temp table gathered (lot bigint, id bigint, run_key text) on commit drop")
         self.execute(
             f"insert into gathered select ({start} - 1) / {LOT}, id, run_key from (select row_number() over (order by {order}) as place,"
-            " u.payer, u.id, u.run_key from usage_record u where (u.tier = any(:tiers) or u.account_name = any(:projects))"
+            " u.payer, u.id, u.run_key from usage_record u"
+            " where not u.settled and (u.tier = any(:tiers) or u.account_name = any(:projects))"
             " and (not u.ended or (u.end_at >= :since and (cast(:until as timestamptz) is null or u.end_at < :until)))) found",
             tiers=tiers, projects=projects, since=since, until=until)
         self.execute("create index on gathered (lot)")

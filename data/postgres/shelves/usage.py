@@ -169,6 +169,10 @@ class UsageShelf(Shelf):
         self.execute(f"update usage_record u set {', '.join(f'{name} = c.{name}' for name in columns)}"
                      " from charged c where u.id = c.id")
 
+    def settle(self, run_keys: Sequence[str]) -> None:
+        """Mark runs that were paid as they ran: nothing of them is open, and the database refuses to change them."""
+        self.execute("update usage_record set settled = true, billed_micro = cost_micro where run_key = any(:keys)", keys=list(run_keys))
+
     def listed(self, asked: Asked) -> pl.DataFrame:
         """What was asked for (STORED_SCHEMA), by end, then run key; what has not ended comes last."""
         bounded = asked.since is not None or asked.until is not None
