@@ -182,7 +182,7 @@ def _card(tx: PostgresTransaction, owner: str) -> RateCard | None:
 def catalogue(person: Person, wallet: str = "") -> Catalogue:
     """Every node that is not retired, priced for `wallet` where that is the person's to use, else for their own."""
     def read(tx: PostgresTransaction) -> Catalogue:
-        purses = [_purse(tx, owner) for owner in owners_of(tx, person)]
+        purses = [_purse(tx, owner) for owner in owners_of(tx, person) or [person.payer]]     # who may use none sees prices all the same
         purse = next((one for one in purses if one.owner == wallet), purses[0])
         used = tx.allocations.of_user(person.id, 1)
         return Catalogue(tx.now, purses, purse, offers(tx, purse), tx.settings.nodes_per_user, used[0].public_key if used else "")

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 
 from data.ssh_keys import new_key_pair
 from engine.allocations import AllocationState
+from engine.policy import OPERATOR
+from engine.services import users
 from engine.services.allocations import request_allocation
 from engine.users import Role
 from tests.allocations.conftest import Lab
@@ -109,6 +111,18 @@ def test_who_only_reads_takes_nothing(visit: Visit, lab: Lab) -> None:
     lab.node("a100-1")
     page = visit("nodes", lab.person("reader1", role=Role.AUDITOR))
     assert [button.disabled for button in page.button if button.label == "Take…"] == [True]
+
+
+def test_who_has_no_wallet_sees_prices_and_is_refused(visit: Visit, lab: Lab) -> None:
+    """Somebody who is billed as a project whose wallet they do not share."""
+    node = lab.node("a100-1")
+    lab.run(lambda tx: users.add(tx, "guest", Role.RESEARCHER, "no password", "project:x", by=OPERATOR))
+    guest = lab.store.read(lambda tx: tx.users.by_name("guest"))
+    assert guest is not None
+    page = visit("nodes", guest)
+    assert not page.exception and "20.00" in said(page)
+    page = press(page.button(key=f"take_{node.id}").click().run(), "Take node")
+    assert "is not yours to use. Nothing was changed." in said(page) and lab.store.read(lambda tx: tx.allocations.live()) == []
 
 
 def _somewhere(lab: Lab, text: str) -> bool:
