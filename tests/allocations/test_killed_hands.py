@@ -27,7 +27,7 @@ from tests.allocations.life import world
 from tests.conftest import AUDIT_KEY, ROOT
 
 PLACES = [name for name in NAMES if name.startswith("node.")]
-USUAL = PLACES[::11]
+USUAL = PLACES[::19]
 
 
 @dataclass

@@ -8,18 +8,21 @@ import pytest
 import sqlalchemy as sa
 
 from data.node_usage import keep_node_usage
+from data.ssh_keys import new_key_pair
 from data.what_if import tried
 from engine.allocations import Allocation
 from engine.errors import NothingToBill
 from engine.explained import Reason
 from engine.policy import OPERATOR
-from engine.rates import Policy, RateCard, Rounding, flat_prices
-from engine.services.allocations import release_allocation
+from engine.rates import Policy, Price, RateCard, Rounding, Step, flat_prices
+from engine.services.allocations import release_allocation, request_allocation
 from engine.services.explain import disagreeing, explain_job
 from engine.services.payers import set_tier
+from engine.services.project_wallets import open_project_wallet
 from engine.services.receipts import create_receipt
 from engine.services.rerating import rerate_cards, shadow
 from engine.users import Person
+from engine.wallets import PROJECT
 from tests.allocations.conftest import Lab
 from tests.allocations.hands import Hands
 
@@ -93,3 +96,29 @@ def test_the_database_says_no_as_well(over: tuple[Lab, Person, Allocation]) -> N
     keep_node_usage(lab.store)
     with pytest.raises(sa.exc.DBAPIError, match="paid as it ran never changes"), lab.store.engine.begin() as connection:
         connection.execute(sa.text("update usage_record set billed_micro = null"))
+
+
+def test_a_node_that_a_project_paid_is_its_project_s_usage(lab: Lab) -> None:
+    """Its lead sees it among the project's; a card of the project, which counts the month, is not tried on it either."""
+    hands = Hands(lab, lab.provisioner)
+    lab.node("gpu-1")
+    alice = lab.person("alice")
+    lab.run(lambda tx: open_project_wallet(tx, "bio", "alice", OPERATOR))
+    lab.fill(f"{PROJECT}bio", "100")
+    asked = lab.run(lambda tx: request_allocation(tx, "gpu-1", new_key_pair().public.line, f"{PROJECT}bio", alice, "form"))
+    hands.try_once()
+    began = lab.see(asked).active_at
+    assert began is not None
+    lab.later(began, minutes=6)
+    lab.run(lambda tx: release_allocation(tx, asked.id, alice))
+    hands.try_once()
+    assert keep_node_usage(lab.store) == 1
+    [row] = usage(lab)
+    assert row[1:4] == ("alice", "bio", "alice") and row[9:] == (2_000_000, 2_000_000, True)
+    draft = RateCard("", 0, "THB", began - timedelta(days=1), Policy.ALLOCATED, Rounding.PER_JOB_MINOR,
+                     (Price("cpu", (Step(0, 0),)), Price("gpu", (Step(0, 0), Step(1, 9_000_000))), Price("mem", (Step(0, 0),))),
+                     project="bio")
+    copied, books = (tried(lab.store, [draft], None, None, OPERATOR),
+                     lab.store.read(lambda tx: shadow(tx, [draft], None, None, OPERATOR)))
+    assert copied.sums.equals(books.sums) and copied.sums["jobs"].sum() == 0
+    assert lab.store.lake.differences() == [] and lab.broken() == {}
