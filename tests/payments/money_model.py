@@ -345,12 +345,12 @@ class Model:
         enough = asked.bill is None or word.micro >= asked.asked
         taker = holder or asked
         if holder is None and asked.received:
-            taker = Pay("", "", "dummy", asked.bill, asked.wallet, asked.asked)
+            taker = Pay("", "", "dummy", asked.bill, asked.wallet, asked.asked, asked.currency)
             self.pays.append(taker)
         taker.bill, taker.wallet, taker.asked = asked.bill, asked.wallet, asked.asked
         taker.money, taker.received = word.money, word.micro
         taker.status = "succeeded" if needed and enough else "credited"
-        self.add(taker.credited, f"wallet:{taker.wallet}")
+        self.add(taker.credited, f"wallet:{taker.wallet}", currency=taker.currency)
         if taker.settled and taker.bill:
             self.settle(taker.bill, taker)
         return taker.status
