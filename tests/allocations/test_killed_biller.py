@@ -22,6 +22,7 @@ PLACES = [pytest.param(name, marks=[] if name in USUAL else pytest.mark.long) fo
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_next_sidecar_goes_on(lab: Lab, programs: Programs, installation_env: dict[str, str], tmp_path: Path, place: str) -> None:
+    lab.store.settings = lab.store.settings.model_copy(update={"billing_interval_seconds": 1})
     lab.node("gpu-1")
     taken = lab.active(lab.person("alice", "100"), "gpu-1")         # lasts five hours: there is a warning to give
     wrong = "transaction_timestamp() + interval '1 hour'" if place.startswith("billing.stop") else ""
