@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -34,6 +35,7 @@ CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first
                   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 WAITING = ("browser", "failpoints", "setup", "payments", "ingest", "nodes", "documents", "refunds", "outbox")
 ROOMY = 6 * 2**30
+os.environ.setdefault("COREHOURS_TEST_NOW", datetime.now(UTC).isoformat())      # of the run: workers inherit it
 made_here: list[str] = []
 
 

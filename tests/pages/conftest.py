@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,7 +27,7 @@ from engine.users import Person
 from tests.conftest import AUDIT_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
-TODAY = datetime.now(UTC)
+TODAY = datetime.fromisoformat(os.environ["COREHOURS_TEST_NOW"])         # of the run: the centre is loaded by one of its workers
 Visit = Callable[..., AppTest]
 
 
@@ -43,18 +47,36 @@ class Centre:
 
 
 @pytest.fixture(scope="session")
-def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Centre]:
-    """The demo centre as it stands now."""
+def centre(server_url: str, template: str) -> Iterator[Centre]:
+    """The demo centre as it stands now: whichever worker asks first loads it, and the others wait for it. It goes with the run's server."""
+    home = Path(os.environ["COREHOURS_TEST_HOME"]) / "centre"
+    home.mkdir(exist_ok=True)
+    with (home / "told.json").open("a+") as told:
+        fcntl.flock(told, fcntl.LOCK_EX)
+        told.seek(0)
+        loaded = json.loads(told.read() or "null") or _loaded(server_url, template, home)
+        told.truncate(0)
+        told.write(json.dumps(loaded))
+    settings = _settings(loaded["url"], home)
+    store = Store(connect(loaded["url"]), settings)
+    yield Centre(store, settings, loaded["seconds"])
+    store.engine.dispose()
+
+
+def _loaded(server_url: str, template: str, home: Path) -> dict[str, Any]:
+    """Where it is, and the seconds of this process's own that loading it took."""
     name = f"centre_{uuid.uuid4().hex[:12]}"
     _execute(server_url, f"create database {name} template {template} strategy file_copy")
     url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
-    settings = Settings(env="development", home=tmp_path_factory.mktemp("centre"), database_url=url, audit_key=AUDIT_KEY)
-    store = Store(connect(url), settings)
+    store = Store(connect(url), _settings(url, home))
     begun = time.process_time()
     demo.load(store, today=TODAY)
-    yield Centre(store, settings, time.process_time() - begun)
     store.engine.dispose()
-    _execute(server_url, f"drop database {name} with (force)")
+    return {"url": url, "seconds": time.process_time() - begun}
+
+
+def _settings(url: str, home: Path) -> Settings:
+    return Settings(env="development", home=home, database_url=url, audit_key=AUDIT_KEY)
 
 
 @pytest.fixture
