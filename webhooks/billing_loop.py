@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from data.postgres.health import TROUBLE
-from data.postgres.store import Store
+from data.postgres.store import PostgresTransaction, Store
 from engine.billing import BillingRun, LoopState, Reading, distrust, distrust_at_start
 from engine.services.billing import Billed, bill_batch, stop_billing, warn_of_runway
 from webhooks.log import say
@@ -56,8 +56,13 @@ class BillingLoop:
         if why := self._distrust(site, state):
             self._stop(why)
             return None
-        self._store.run(lambda tx: tx.billing.beat(tx.now), actor=ACTOR)
-        return self._charge()
+        run_id = self._store.run(self._begin, actor=ACTOR)
+        return self._charge(run_id) if run_id else None
+
+    def _begin(self, tx: PostgresTransaction) -> int:
+        """The loop turns; the number of a new run when there is something to charge, else 0."""
+        tx.billing.beat(tx.now)
+        return tx.billing.begin_run(self._by) if tx.billing.due() else 0
 
     def _distrust(self, site: datetime, state: LoopState | None = None) -> str:
         """Why the site's clock cannot be trusted at this moment. What was read well is the next one's measure."""
@@ -76,16 +81,12 @@ class BillingLoop:
         if stopped:
             say("billing.stopped", reason=why, alarm=True)
 
-    def _charge(self) -> BillingRun | None:
-        """Batches until nothing is due."""
-        run_id = self._store.run(lambda tx: tx.billing.begin_run(self._by) if tx.billing.due() else 0, actor=ACTOR)
-        if not run_id:
-            return None
+    def _charge(self, run_id: int) -> BillingRun:
+        """Batches until nothing is due; a batch that is not full was the last."""
         done = [self._batch_of(run_id, "")]
-        while done[-1].allocations and len(done) < TURN_BATCHES:
+        while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
             done.append(self._batch_of(run_id, done[-1].last))
-        warned = 0 if done[-1].stopped else self._store.run(warn_of_runway, actor=ACTOR, place="billing.warn")
-        return self._note(run_id, [one for one in done if one.allocations], warned)
+        return self._end(run_id, [one for one in done if one.allocations], bool(done[-1].stopped))
 
     def _batch_of(self, run_id: int, after: str) -> Billed:
         billed = self._store.run(lambda tx: bill_batch(tx, run_id, self._batch, after, self._distrust), actor=ACTOR, place="billing.charge")
@@ -93,14 +94,15 @@ class BillingLoop:
             self._stop(billed.stopped)
         return billed
 
-    def _note(self, run_id: int, done: list[Billed], warned: int) -> BillingRun:
+    def _end(self, run_id: int, done: list[Billed], stopped: bool) -> BillingRun:
+        """Tell of wallets that run low, and note what became of the run."""
         totals: Counter[str] = Counter()
         for billed in done:
             totals.update(dict(billed.totals))
         lag = max((one.lag_seconds for one in done), default=0)
         run = self._store.run(lambda tx: tx.billing.end_run(
             run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
-            warned=warned, totals=totals, lag_seconds=lag), actor=ACTOR)
+            warned=0 if stopped else warn_of_runway(tx), totals=totals, lag_seconds=lag), actor=ACTOR, place="billing.warn")
         say("billing.charged", run=run_id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
             lag_seconds=run.lag_seconds)
         return run
