@@ -73,7 +73,6 @@ SENTENCES = {
     "audit.verified": "Chain walked: {checked} entries, {verdict}",
 }
 AMOUNTS = {"amount": "amount_micro", "total": "total_micro", "charged": "charged_micro", "price": "price_micro_per_hour"}
-PAGES = {"receipt": "receipt", "rate_card": "rates", "payer": "accounts", "user": "accounts", "audit": "audit"}
 
 
 def sentence(line: AuditLine) -> str:

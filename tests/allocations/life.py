@@ -8,16 +8,13 @@ are a file in FOLDER, as nodes are elsewhere.
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from data import failpoints
 from data.node_usage import keep_node_usage
 from data.postgres.store import Store, connect
 from data.settings import Settings
@@ -32,6 +29,7 @@ from engine.users import Person
 from tests.allocations.conftest import Lab
 from tests.allocations.hands import Hands
 from tests.conftest import AUDIT_KEY
+from tests.failpoints.forked import places_noted, serve
 from webhooks.node_reconciler import look_after_nodes
 from webhooks.node_sampler import attend_to_terms, sample_nodes
 from webhooks.provisioners.dummy import DummyProvisioner
@@ -135,39 +133,13 @@ def world(store: Store, folder: Path) -> Lab:
     return Lab(store, DummyProvisioner(folder / "nodes.json"))
 
 
-def child(database: str, folder: Path, place: str, live: Callable[[Lab], None]) -> None:
-    """Live; writes the places that were passed to FOLDER/passed."""
-    os.environ.update(COREHOURS_FAILPOINT="" if place == "-" else place, COREHOURS_ENV="development")
-    passed: set[str] = set()
-    hit = failpoints.hit
-
-    def noted(name: str, when: str = "") -> None:
-        passed.add(f"{name}.{when}" if when else name)
-        hit(name, when)
-    for module in [module for module in list(sys.modules.values()) if getattr(module, "hit", None) is hit]:
-        module.hit = noted  # type: ignore[attr-defined]
-    settings = Settings(env="development", home=folder, database_url=SecretStr(database), audit_key=SecretStr(AUDIT_KEY))
-    live(world(Store(connect(database), settings), folder))
-    (folder / "passed").write_text("\n".join(sorted(passed)))
-
-
-def serve(lines: Iterable[str], live: Callable[[Lab], None]) -> None:
-    """A child a line."""
-    for line in lines:
-        database, folder, place = line.split()
-        if not (pid := os.fork()):
-            code = 1
-            try:
-                child(database, Path(folder), place, live)
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), "exit", flush=True)
+def child(database: str, folder: str, place: str, live: Callable[[Lab], None]) -> None:
+    """Live on that database."""
+    home = Path(folder)
+    with places_noted(home, place):
+        settings = Settings(env="development", home=home, database_url=SecretStr(database), audit_key=SecretStr(AUDIT_KEY))
+        live(world(Store(connect(database), settings), home))
 
 
 if __name__ == "__main__":
-    serve(sys.stdin, lambda lab: Life(lab).live())
+    serve(sys.stdin, lambda *words: child(*words, live=lambda lab: Life(lab).live()))

@@ -8,10 +8,8 @@ started after a kill finds what is done and goes on. The provider's own memory i
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,7 +17,6 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from data import failpoints
 from data.postgres.health import figures
 from data.postgres.inbox_line import InboxLine
 from data.postgres.store import PostgresTransaction, Store, connect
@@ -40,6 +37,7 @@ from engine.users import Person, Role
 from ingest.keep import keep
 from ingest.sources.file import FileSource
 from tests.conftest import AUDIT_KEY
+from tests.failpoints.forked import places_noted, serve
 from webhooks import refunds as asking
 from webhooks.checkout import _way
 from webhooks.inbox import new_event
@@ -267,39 +265,14 @@ def _time_is_over(tx: PostgresTransaction) -> None:
     tx.payments.execute("alter table payment enable trigger guard_payment")
 
 
-def child(database: str, folder: Path, seed: int, place: str) -> None:
-    """Live the day; writes the places that were passed to FOLDER/passed."""
-    os.environ.update(COREHOURS_FAILPOINT="" if place == "-" else place, COREHOURS_ENV="development")
-    passed: set[str] = set()
-    hit = failpoints.hit
-
-    def noted(name: str, when: str = "") -> None:
-        passed.add(f"{name}.{when}" if when else name)
-        hit(name, when)
-    for module in [module for module in list(sys.modules.values()) if getattr(module, "hit", None) is hit]:
-        module.hit = noted  # type: ignore[attr-defined]
-    settings = Settings(env="development", home=folder, database_url=SecretStr(database), audit_key=SecretStr(AUDIT_KEY))
-    Day(Store(connect(database), settings), Company(folder / "company.json"), seed).live(usage=place.startswith("usage.") or place == "-")
-    (folder / "passed").write_text("\n".join(sorted(passed)))
-
-
-def main() -> None:
-    """A child a line."""
-    for line in sys.stdin:
-        database, folder, seed, place = line.split()
-        if not (pid := os.fork()):
-            code = 1
-            try:
-                child(database, Path(folder), int(seed), place)
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(code)
-        _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), "exit", flush=True)
+def child(database: str, folder: str, seed: str, place: str) -> None:
+    """Live the day."""
+    home = Path(folder)
+    with places_noted(home, place):
+        settings = Settings(env="development", home=home, database_url=SecretStr(database), audit_key=SecretStr(AUDIT_KEY))
+        day = Day(Store(connect(database), settings), Company(home / "company.json"), int(seed))
+        day.live(usage=place.startswith("usage.") or place == "-")
 
 
 if __name__ == "__main__":
-    main()
+    serve(sys.stdin, child)
