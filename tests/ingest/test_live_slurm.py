@@ -63,11 +63,17 @@ def load(cluster: Cluster) -> None:
     cluster.submit("exit $((SLURM_ARRAY_TASK_ID % 2))", "--array=0-3", user="ch-bob")
     for name in NAMES:
         cluster.submit("exit 0", "-J", name, "--comment", f"c|{name}")
-    cluster.submit("srun sleep 300", "-p", "gpu", "--gpus=1")
+    lasting = cluster.submit("srun sleep 300", "-p", "gpu", "--gpus=1")
     cluster.wait("the requeued job", lambda: _hurry(cluster, changed["requeued"]))
-    cluster.wait("the end of the jobs", lambda: len(cluster.run("squeue", "-h", "-o", "%A").split()) == 1)
-    states = ("sacct", "-anX", "-o", "State", "-S", "2000-01-01")
-    cluster.wait("accounting", lambda: cluster.run(*states).split().count("RUNNING") == 1)
+    cluster.wait("the end of the jobs", lambda: cluster.run("squeue", "-h", "-o", "%A %T").split() == [lasting, "RUNNING"])
+    cluster.wait("accounting", lambda: _only_runs(cluster, lasting), 90)
+
+
+def _only_runs(cluster: Cluster, lasting: str) -> bool:
+    """Whether accounting, which is told later than the scheduler, has heard the end of every job but this one, and its start."""
+    told = cluster.run("sacct", "-anXDP", "-o", "JobIDRaw,State", "-S", "2000-01-01").splitlines()
+    open_ = [line for line in told if line.endswith(("|PENDING", "|RUNNING"))]
+    return open_ == [f"{lasting}|RUNNING"]
 
 
 def _hurry(cluster: Cluster, job: str) -> bool:
