@@ -20,7 +20,7 @@ from bench.sites import Served, served
 from data.postgres.schema import migrate
 from data.postgres.store import connect
 
-TURNS = 3
+WARM_UP, TURNS = 6, 5            # turns before those that are measured: a server makes its plans and caches in them
 MEASURED = ("seconds", "cpu_seconds", "peak_mib")
 
 
@@ -60,7 +60,7 @@ def _measured(its: Served, module: str, many: int) -> Figures:
             migrate(engine)
             engine.dispose()
             fill(url, many)
-            return child(module, url, its.postmaster, str(TURNS), DATABASE_URL=url, COREHOURS_HOME=str(its.home / "billing"),
+            return child(module, url, its.postmaster, str(WARM_UP), str(TURNS), DATABASE_URL=url, COREHOURS_HOME=str(its.home / "billing"),
                          COREHOURS_AUDIT_KEY="audit key of the benchmark")
         finally:
             connection.execute("drop database billing with (force)")
@@ -71,7 +71,7 @@ def fill(url: str, many: int) -> None:
     """`many` active allocations, each on its node, four a wallet; money for weeks but where it is about to run out."""
     with psycopg.connect(url) as connection:
         for statement in _FILL:
-            connection.execute(statement, {"many": many, "wallets": -(-many // 4), "turns": TURNS})
+            connection.execute(statement, {"many": many, "wallets": -(-many // 4), "turns": WARM_UP + TURNS})
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum analyze")
         connection.execute("checkpoint")
@@ -100,7 +100,7 @@ _FILL = (
     # a minute of a wallet's four nodes costs 1.33 THB: one wallet in a thousand pays one turn, or two, or three; one comes under a day
     "insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)"
     " with amount as (select t.id, a.id as account, n, case when n %% 1000 between 1 and %(turns)s then 1400000 * (n %% 1000)"
-    "   when n %% 1000 between 11 and 10 + %(turns)s then 80024000::bigint * 24 + 1333000 * (n %% 1000 - 10) else 100000000000 end as micro"
+    "   when n %% 1000 between 101 and 100 + %(turns)s then 80024000::bigint * 24 + 1333000 * (n %% 1000 - 100) else 100000000000 end as micro"
     "   from generate_series(1, %(wallets)s) n join ledger_transaction t on t.key = 'adjust:' || n"
     "   join ledger_account a on a.kind = 'wallet' and a.owner = 'payer' || n)"
     " select id, account, 'THB', -micro, -micro, 1 from amount union all"

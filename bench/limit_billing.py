@@ -18,7 +18,7 @@ _TABLES = """
 create table bare_allocation as
   select a.id, w.id as wallet_account, price_micro_per_hour as price, charged_to, billed_seconds, charged_micro
   from allocation a join ledger_account w on w.kind = 'wallet' and w.owner = a.wallet;
-alter table bare_allocation set (fillfactor = 70), add primary key (id);
+alter table bare_allocation set (fillfactor = 45), add primary key (id);
 create table bare_account as select id, -balance_micro as balance, version from ledger_account;
 insert into bare_account values (0, 0, 0);
 alter table bare_account add primary key (id);
@@ -50,19 +50,19 @@ from entry join bare_account a on a.id = account window w as (partition by accou
 """
 
 
-def main(url: str, postmaster: int, turns: int) -> str:
-    """Medians of some turns, the first of them left out as a warm-up."""
+def main(url: str, postmaster: int, warm_up: int, turns: int) -> str:
+    """Medians of some turns after some that are left out."""
     figures = []
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_TABLES)
         connection.execute("vacuum analyze")
         connection.execute("checkpoint")
-        for _ in range(turns):
+        for _ in range(warm_up + turns):
             with Measured(postmaster) as measured:
                 connection.execute(_TURN)
             figures.append(measured.figures)
-    return json.dumps({name: median(one[name] for one in figures) for name in figures[0]})
+    return json.dumps({name: median(one[name] for one in figures[warm_up:]) for name in figures[0]})
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(main(sys.argv[1], *map(int, sys.argv[2:])))

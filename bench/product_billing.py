@@ -21,13 +21,13 @@ from webhooks.billing_loop import BillingLoop
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def main(url: str, postmaster: int, turns: int) -> str:
-    """One turn a minute."""
+def main(url: str, postmaster: int, warm_up: int, turns: int) -> str:
+    """One turn a minute, measured after some that are not."""
     store = Store(connect(url), load())
     minutes = 0
     loop = BillingLoop(store, steady=lambda: minutes * 60.0, clock=lambda: START + timedelta(minutes=minutes))
     figures, charged, ended, warned = [], 0, 0, 0
-    for minutes in range(turns + 1):                # the first one has nothing to charge: it begins the loop
+    for minutes in range(warm_up + turns + 1):      # the first one has nothing to charge: it begins the loop
         _clock(store, START + timedelta(minutes=minutes))
         with Measured(postmaster) as measured:
             run = loop.turn()
@@ -35,7 +35,7 @@ def main(url: str, postmaster: int, turns: int) -> str:
             figures.append(measured.figures)
             charged, ended, warned = charged + run.allocations, ended + run.depleted, warned + run.warned
     _check(store)
-    return json.dumps({name: median(one[name] for one in figures) for name in figures[0]}
+    return json.dumps({name: median(one[name] for one in figures[warm_up:]) for name in figures[0]}
                       | {"charged": charged, "depleted": ended, "warned": warned})
 
 
@@ -59,4 +59,4 @@ if __name__ == "__main__":
     load().home.mkdir(parents=True, exist_ok=True)
     with (load().home / "log").open("w") as log:
         sys.stdout = log                # where the loop says what it does
-        print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])), file=told)
+        print(main(sys.argv[1], *map(int, sys.argv[2:])), file=told)

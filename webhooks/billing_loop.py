@@ -1,7 +1,7 @@
 """The billing loop: each turn charges all that is due, in batches, as long as its clock can be trusted.
 
-The timer only wakes it. Any number of sidecars turn at once: each takes what no other has in hand, and what one leaves behind
-when it dies the next one charges. The database's clock decides; the machine's monotonic one watches it.
+The timer only wakes it. Any number of sidecars may turn: one charges at a time, a batch each, and what one leaves behind when it dies
+the next one charges. The database's clock decides; the machine's monotonic one watches it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from data.postgres.health import TROUBLE
-from data.postgres.store import PostgresTransaction, Store
+from data.postgres.store import Store
 from engine.billing import BillingRun, LoopState, Reading, distrust, distrust_at_start
-from engine.services.billing import Billed, bill_batch, stop_billing, warn_of_runway
+from engine.services.billing import Billed, Turn, bill_batch, stop_billing, warn_of_runway
 from webhooks.log import say
 
 ACTOR = "billing"
@@ -48,26 +48,30 @@ class BillingLoop:
             return None
 
     def _turn(self) -> BillingRun | None:
-        state, site = self._store.read(lambda tx: (tx.billing.loop(), tx.now))
-        if not state.running:
+        """Batches until nothing is due; a batch that is not full was the last."""
+        done = [self._batch_of(None)]
+        while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
+            done.append(self._batch_of(done[-1]))
+        stopped = self._heed(done[-1])
+        return self._end([one for one in done if one.allocations], stopped) if done[0].allocations else None
+
+    def _heed(self, last: Billed) -> bool:
+        """Whether the loop is to be stopped, which is done, or was stopped already."""
+        if last.stopped:
+            self._stop(last.stopped)
+        elif last.was_stopped:
             self._last, self._resumed = None, True
-            say("billing.stopped", reason=state.reason, alarm=True)
-            return None
-        if why := self._distrust(site, state):
-            self._stop(why)
-            return None
-        run_id = self._store.run(self._begin, actor=ACTOR)
-        return self._charge(run_id) if run_id else None
+            say("billing.stopped", reason=last.was_stopped, alarm=True)
+        return bool(last.stopped or last.was_stopped)
 
-    def _begin(self, tx: PostgresTransaction) -> int:
-        """The loop turns; the number of a new run when there is something to charge, else 0."""
-        tx.billing.beat(tx.now)
-        return tx.billing.begin_run(self._by) if tx.billing.due() else 0
+    def _batch_of(self, before: Billed | None) -> Billed:
+        turn = Turn(self._by, self._batch, self._distrust)
+        return self._store.run(lambda tx: bill_batch(tx, turn, before), actor=ACTOR, place="billing.charge")
 
-    def _distrust(self, site: datetime, state: LoopState | None = None) -> str:
+    def _distrust(self, site: datetime, state: LoopState) -> str:
         """Why the site's clock cannot be trusted at this moment. What was read well is the next one's measure."""
         now = Reading(site, self._steady())
-        if self._last is None and state is not None and not self._resumed:
+        if self._last is None and not self._resumed:
             why = distrust_at_start(site, self._clock(), state.beat_at)
         else:
             why = distrust(now, self._last)
@@ -81,28 +85,15 @@ class BillingLoop:
         if stopped:
             say("billing.stopped", reason=why, alarm=True)
 
-    def _charge(self, run_id: int) -> BillingRun:
-        """Batches until nothing is due; a batch that is not full was the last."""
-        done = [self._batch_of(run_id, "")]
-        while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
-            done.append(self._batch_of(run_id, done[-1].last))
-        return self._end(run_id, [one for one in done if one.allocations], bool(done[-1].stopped))
-
-    def _batch_of(self, run_id: int, after: str) -> Billed:
-        billed = self._store.run(lambda tx: bill_batch(tx, run_id, self._batch, after, self._distrust), actor=ACTOR, place="billing.charge")
-        if billed.stopped:
-            self._stop(billed.stopped)
-        return billed
-
-    def _end(self, run_id: int, done: list[Billed], stopped: bool) -> BillingRun:
+    def _end(self, done: list[Billed], stopped: bool) -> BillingRun:
         """Tell of wallets that run low, and note what became of the run."""
         totals: Counter[str] = Counter()
         for billed in done:
             totals.update(dict(billed.totals))
         lag = max((one.lag_seconds for one in done), default=0)
         run = self._store.run(lambda tx: tx.billing.end_run(
-            run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
+            done[0].run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
             warned=0 if stopped else warn_of_runway(tx), totals=totals, lag_seconds=lag), actor=ACTOR, place="billing.warn")
-        say("billing.charged", run=run_id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
+        say("billing.charged", run=run.id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
             lag_seconds=run.lag_seconds)
         return run

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.billing import DEPLETED, Ended, Warned
+from engine.billing import DEPLETED, Ended, LoopState, Warned
 from engine.errors import IllegalMove
 from engine.money import Money
 from engine.notices import News, NoticeKind, about_allocation, about_wallet
@@ -21,36 +21,52 @@ from engine.wallets import check_reason
 
 
 @dataclass(frozen=True, slots=True)
-class Billed:
-    """What a batch did. `stopped` says why the loop is stopped; then nothing was charged."""
+class Turn:
+    """Whose turn it is, how many a batch charges at most, and what says whether the clock can be trusted: why not, or nothing."""
 
+    by: str
+    most: int
+    distrust: Callable[[datetime, LoopState], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """What a batch of a run did. `stopped` says why the loop is to stop, `was_stopped` why it is stopped: then nothing was charged."""
+
+    run_id: int = 0
     allocations: int = 0
     last: str = ""
     depleted: int = 0
     lag_seconds: int = 0
     totals: tuple[tuple[str, int], ...] = ()
     stopped: str = ""
+    was_stopped: str = ""
 
 
-def bill_batch(tx: Transaction, run_id: int, most: int, after: str, distrust: Callable[[datetime], str]) -> Billed:
-    """Charge up to `most` allocations with ids above `after` that are due, unless the loop is stopped or `distrust` says why its
-    clock cannot be trusted."""
+def bill_batch(tx: Transaction, turn: Turn, before: Billed | None = None) -> Billed:
+    """Charge what is due: the first batch of a run, or the one after `before`. The first one notes that the loop turns, and begins a
+    run when there is something to charge."""
     state = tx.billing.loop(lock=True)
     if not state.running:
-        return Billed(stopped=state.reason)
-    claimed = tx.billing.claim(most, after)
+        return Billed(was_stopped=state.reason)
+    if why := turn.distrust(tx.now, state):
+        return Billed(stopped=why)
+    if before is None:
+        tx.billing.beat(tx.now)
+        if not tx.billing.due():
+            return Billed()
+    claimed = tx.billing.claim(turn.most, before.last if before else "")
     if not claimed.allocations:
         return Billed()
-    if why := distrust(tx.now):
-        return Billed(stopped=why)
-    tx.billing.decide()
-    totals = tx.billing.write(run_id)
-    ended = tx.billing.stop_depleted(DEPLETED)
+    run_id = before.run_id if before else tx.billing.begin_run(turn.by)
+    decided = tx.billing.decide()
+    tx.billing.write(run_id)
+    ended = tx.billing.stop_depleted(DEPLETED) if decided.short else []
     tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
     tell_many(tx, [_news_of_end(one) for one in ended])
-    tx.audit.record("allocations.charged", f"billing_run:{run_id}", allocations=claimed.allocations, totals_micro=dict(totals),
+    tx.audit.record("allocations.charged", f"billing_run:{run_id}", allocations=claimed.allocations, totals_micro=dict(decided.totals),
                     depleted=[one.id for one in ended])
-    return Billed(claimed.allocations, claimed.last, len(ended), claimed.lag_seconds, tuple(sorted(totals.items())))
+    return Billed(run_id, claimed.allocations, claimed.last, len(ended), claimed.lag_seconds, tuple(sorted(decided.totals.items())))
 
 
 def warn_of_runway(tx: Transaction) -> int:

@@ -6,7 +6,10 @@ create domain allocation_id as text check (value ~ '^alc_[0-9A-Z]{26}$');
 create domain tenant_name as text check (value ~ '^[a-z][a-z0-9_-]{0,29}[a-z0-9]$');
 create domain key_line as text check (value <> '' and value !~ E'[\\n\\r]');
 create domain said_text as text check (value <> '');
-create domain micro_per_hour as bigint check (value between 0 and 1000000000000000);
+create domain micro_per_hour as bigint check (value between 0 and 10000000000000);
+create domain billing_interval as int check (value between 1 and 86400);
+create domain idle_patience as int check (value > 0);
+create domain whole_second as timestamptz check (value = date_trunc('second', value, 'UTC'));
 
 create table allocation (
   id allocation_id primary key,
@@ -19,27 +22,34 @@ create table allocation (
   public_key key_line not null,
   rate_card text not null,
   price_micro_per_hour micro_per_hour not null,
-  interval_seconds int not null check (interval_seconds between 1 and 86400),    -- the grid that charges end on
-  state text not null check (state in ('requested', 'provisioning', 'active', 'suspended', 'stopping', 'cleanup_failed',
-                                       'released', 'failed')),
+  interval_seconds billing_interval not null,  -- the grid that charges end on
+  state text not null,
   reason text not null default '',             -- why it stands there
   requested_at timestamptz not null default site_now(),
   until_at timestamptz,                        -- the end that was agreed, if any
-  idle_minutes int check (idle_minutes > 0),   -- released when its GPUs did nothing for that long; null: never
-  active_at timestamptz check (active_at = date_trunc('second', active_at)),     -- charges begin, at a whole second
+  idle_minutes idle_patience,                  -- released when its GPUs did nothing for that long; null: never
+  active_at whole_second,                      -- charges begin
   stopped_at timestamptz,                      -- charges end
   closed_at timestamptz,                       -- nothing of it is left on the node
   charged_to timestamptz,                      -- moved by its charges only
-  billed_seconds bigint not null default 0 check (billed_seconds >= 0),
+  billed_seconds bigint not null default 0,
   charged_micro bigint not null default 0,
-  constraint it_was_active check ((active_at is null) = (charged_to is null) and charged_to >= active_at),
-  constraint it_is_active check (state not in ('active', 'suspended') or (active_at is not null and stopped_at is null)),
-  constraint it_was_stopped check (state not in ('stopping', 'cleanup_failed', 'released') or stopped_at is not null),
-  constraint charged_to_its_end check (stopped_at is null or active_at is null or charged_to = stopped_at),
-  constraint it_is_over check ((state in ('released', 'failed')) = (closed_at is not null)),
-  constraint a_failed_one_was_free check (state <> 'failed' or active_at is null),
-  constraint floor_formula check (charged_micro = div(billed_seconds::numeric * price_micro_per_hour, 3600))
-) with (fillfactor = 70);                      -- no index is on what charges move: they stay on their page
+  constraint instants_of_its_state check (case state
+    when 'active' then active_at is not null and stopped_at is null and closed_at is null
+    when 'requested' then active_at is null and stopped_at is null and closed_at is null
+    when 'provisioning' then active_at is null and stopped_at is null and closed_at is null
+    when 'suspended' then active_at is not null and stopped_at is null and closed_at is null
+    when 'stopping' then stopped_at is not null and closed_at is null
+    when 'cleanup_failed' then stopped_at is not null and closed_at is null
+    when 'released' then stopped_at is not null and closed_at is not null
+    when 'failed' then active_at is null and closed_at is not null
+    else false end),
+  constraint charged_from_begin_to_end check (case when active_at is null then charged_to is null
+    else charged_to is not null and charged_to >= active_at and (stopped_at is null or charged_to = stopped_at) end),
+  -- seconds x price / 3600, rounded down, without leaving 64 bits; a span that would leave them is refused by the multiplication
+  constraint floor_formula check (billed_seconds >= 0 and charged_micro = billed_seconds * (price_micro_per_hour / 3600)
+                                  + billed_seconds * (price_micro_per_hour % 3600) / 3600)
+) with (fillfactor = 45);                      -- no index is on what charges move: two versions of every row fit on its page
 create unique index one_live_allocation_a_node on allocation (node_id) where state not in ('released', 'failed');
 create index on allocation (user_id, requested_at desc);
 create index on allocation (node_id, requested_at desc);

@@ -28,9 +28,7 @@ class AuditShelf(Shelf):
         """Write what was queued and return the new tail; None when nothing was queued."""
         if not self._queued:
             return None
-        self.execute("select 1 from audit_head for update")       # lock first, read in the next statement
-        head = self.head()
-        at: datetime = self.connection.execute(sa.text("select clock_timestamp()")).scalar_one()
+        head, at = self._lock_head()
         entries = []
         for action, subject, facts in self._queued:
             entries.append(self._entry(head, at, action, subject, facts))
@@ -39,6 +37,13 @@ class AuditShelf(Shelf):
         self.execute("update audit_head set id = :id, hash = :hash", id=head.id, hash=head.hash)
         self._queued.clear()
         return head
+
+    def _lock_head(self) -> tuple[Anchor, datetime]:
+        """The last entry, and the time once nobody else can write the next one."""
+        row = self.one("with head as materialized (select id, hash from audit_head for update)"
+                       " select id, hash, clock_timestamp() as at from head")
+        assert row is not None
+        return Anchor(row.id, bytes(row.hash)), row.at
 
     def _entry(self, head: Anchor, at: datetime, action: str, subject: str, facts: dict[str, object]) -> AuditEntry:
         """The entry that follows `head`."""

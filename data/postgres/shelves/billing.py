@@ -1,7 +1,7 @@
 """Charging what runs, many allocations a transaction, a statement a step: claim, lock the wallets, decide, write.
 
 The sum of each step is engine.allocations' (charge_to, affordable_seconds), written as SQL; tests hold the two side by side. Lock
-order: allocations (each sidecar takes what no other has), ledger accounts in ascending id, the audit head last.
+order: the loop (one sidecar charges at a time), allocations (none that is about to be ended), ledger accounts in ascending id, the audit head last.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,43 +18,49 @@ from data.postgres.shelves.ledger import LedgerShelf
 from data.postgres.shelves.shelf import Shelf
 from engine.allocations import METER, RUNWAY_SECONDS, Runway
 from engine.billing import BillingRun, Ended, LoopState, Warned
-from engine.errors import IllegalMove
+from engine.ledger import Kind, LedgerName
 
+# Made once a connection and emptied with each transaction: a turn would else make and drop them, and plan everything anew.
+_TABLES = """
+create temp table if not exists billing_due (
+  id varchar(30), currency char(3), wallet_account bigint, income_account bigint, price bigint, charged_to timestamptz,
+  billed_seconds bigint, charged_micro bigint, seconds bigint) on commit delete rows;
+create temp table if not exists billing_account (
+  id bigint, currency char(3), side smallint, balance_micro bigint, version bigint) on commit delete rows;
+create temp table if not exists billing_charge (
+  id varchar(30), currency char(3), wallet_account bigint, income_account bigint, charged_to timestamptz, paid_seconds bigint,
+  short boolean, amount bigint, transaction_id bigint) on commit delete rows"""
 _CLAIM = """
-create temp table billing_due on commit drop as
+insert into billing_due
 with due as materialized (
   select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
          least(site_now(), until_at) as until
   from allocation
   where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
   order by id limit :most for update skip locked)
-select id, wallet, currency, price, charged_to, billed_seconds, charged_micro,
-       floor(date_part('epoch', until - active_at) / interval_seconds)::bigint * interval_seconds
+select d.id, d.currency, w.id as wallet_account, i.id as income_account, price, charged_to, billed_seconds,
+       charged_micro, floor(date_part('epoch', until - active_at) / interval_seconds)::bigint * interval_seconds
          - date_part('epoch', charged_to - active_at)::bigint as seconds
-from due"""
-_MAKE_ACCOUNTS = """
-insert into ledger_account (kind, owner, currency, side, floor_micro)
-select kind, owner, currency, -1, floor from (
-  select distinct 'wallet' as kind, wallet as owner, currency, 0 as floor from billing_due
-  union all select distinct 'income', :meter, currency, cast(null as int) from billing_due) w
-where not exists (select from ledger_account a where (a.kind, a.owner, a.currency) = (w.kind, w.owner, w.currency))
-order by 1, 2, 3 on conflict do nothing"""
+from due d left join ledger_account w on (w.kind, w.owner, w.currency) = ('wallet', d.wallet, d.currency)
+left join ledger_account i on (i.kind, i.owner, i.currency) = ('income', :meter, d.currency)"""
+_CLAIMED = ("select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds,"
+            " count(*) filter (where wallet_account is null or income_account is null) as nameless from billing_due")
+_ACCOUNTS = ("select distinct 'wallet' as kind, a.wallet as owner, a.currency from billing_due d join allocation a on a.id = d.id"
+             " union all select distinct 'income', cast(:meter as text), currency from billing_due")
 _LOCK_ACCOUNTS = """
-create temp table billing_account on commit drop as
-select a.id, a.kind, a.owner, a.currency, a.side * a.balance_micro as balance from ledger_account a
-where (a.kind, a.owner, a.currency) in (select 'wallet', wallet, currency from billing_due
-                                        union select 'income', :meter, currency from billing_due)
-order by a.id for update"""
+insert into billing_account
+select id, currency, side, balance_micro, version from ledger_account
+where id in (select wallet_account from billing_due union select income_account from billing_due) order by id for update"""
 # What all before it in its wallet cost is gone; the rest pays for it, or for as many of its seconds as it can.
 _DECIDE = """
-create temp table billing_charge on commit drop as
-with frozen as (select owner, currency, sum(amount_micro) as micro from wallet_freeze where lifted_at is null group by 1, 2),
+insert into billing_charge
+with frozen as (
+  select a.id, sum(f.amount_micro) as micro from wallet_freeze f
+  join ledger_account a on (a.kind, a.owner, a.currency) = ('wallet', f.owner, f.currency) where lifted_at is null group by 1),
 priced as (
-  select d.*, w.id as wallet_account, i.id as income_account, w.balance - coalesce(f.micro, 0)::bigint as available,
-         div((d.billed_seconds + d.seconds)::numeric * d.price, 3600)::bigint - d.charged_micro as full_micro
-  from billing_due d join billing_account w on (w.kind, w.owner, w.currency) = ('wallet', d.wallet, d.currency)
-  join billing_account i on (i.kind, i.currency) = ('income', d.currency)
-  left join frozen f on (f.owner, f.currency) = (d.wallet, d.currency)),
+  select d.*, w.side * w.balance_micro - coalesce(f.micro, 0)::bigint as available,
+         (billed_seconds + seconds) * (price / 3600) + (billed_seconds + seconds) * (price % 3600) / 3600 - charged_micro as full_micro
+  from billing_due d join billing_account w on w.id = d.wallet_account left join frozen f on f.id = d.wallet_account),
 left_over as (
   select *, greatest(0, available - coalesce(sum(full_micro) over (partition by wallet_account order by id
       rows between unbounded preceding and 1 preceding), 0))::bigint as left_micro from priced),
@@ -61,19 +68,24 @@ paid as (
   select *, full_micro > left_micro as short, case when full_micro <= left_micro then seconds
       else greatest(0, least(seconds, div((charged_micro + left_micro + 1)::numeric * 3600 - 1, nullif(price, 0))::bigint - billed_seconds))
       end as paid_seconds
-  from left_over)
-select id, wallet, currency, wallet_account, income_account, charged_to, paid_seconds, short, seconds,
-       div((billed_seconds + paid_seconds)::numeric * price, 3600)::bigint - charged_micro as amount
-from paid"""
+  from left_over),
+costed as (
+  select *, (billed_seconds + paid_seconds) * (price / 3600) + (billed_seconds + paid_seconds) * (price % 3600) / 3600 - charged_micro
+      as amount from paid)
+select id, currency, wallet_account, income_account, charged_to, paid_seconds, short, amount,
+       case when amount > 0 then nextval('ledger_transaction_id_seq') end as transaction_id
+from (select * from costed order by id) in_order"""
 _CHARGE = """
 insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)
 select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
 from billing_charge where paid_seconds > 0 order by id"""
-_POSTINGS = """
-select 'charge:' || id || ':' || date_part('epoch', charged_to)::bigint as key, '' as memo, account, amount_micro
-from billing_charge cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro)
-where amount > 0 order by id"""
-_TOTALS = "select currency, sum(amount) as micro, count(*) filter (where amount > 0) as postings from billing_charge group by 1"
+_POSTED = """
+select transaction_id, 'charge:' || id || ':' || date_part('epoch', charged_to)::bigint as key, '' as memo
+from billing_charge where amount > 0 order by id"""
+_ENTRIES = """
+select transaction_id, account, amount_micro from billing_charge
+cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro) where amount > 0"""
+_TOTALS = "select currency, sum(amount) as micro, bool_or(short) as short from billing_charge group by 1"
 _STOP = """
 with ended as (
   update allocation a set state = 'stopping', reason = :reason, stopped_at = a.charged_to
@@ -122,6 +134,14 @@ class Claimed:
     lag_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the claimed ones cost: micro-units by currency, and whether any wallet could not pay in full."""
+
+    totals: Mapping[str, int]
+    short: bool
+
+
 class BillingShelf(Shelf):
     """The steps of a batch, in their order; the loop's state and its runs."""
 
@@ -136,30 +156,35 @@ class BillingShelf(Shelf):
         return bool(row and row.due)
 
     def claim(self, most: int, after: str) -> Claimed:
-        """Take up to `most` allocations with ids above `after` that are due and that no other sidecar has in hand."""
-        self.execute(_CLAIM, most=most, after=after)
-        row = self.one("select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds from billing_due")
-        assert row is not None
+        """Take up to `most` allocations with ids above `after` that are due and that nobody has in hand."""
+        self.execute(_TABLES)
+        row = self._claim(most, after)
+        if row.nameless:                # a first charge of its wallet, or of its currency
+            self.ledger.lock([LedgerName(Kind(row.kind), row.owner, row.currency) for row in self.rows(_ACCOUNTS, meter=METER)])
+            self.execute("delete from billing_due")
+            row = self._claim(most, after)
         return Claimed(int(row.found), row.last, int(row.seconds))
 
-    def decide(self) -> None:
-        """Lock the wallets of what was claimed, and reckon what each pays."""
-        self.execute(_MAKE_ACCOUNTS, meter=METER)
-        self.execute(_LOCK_ACCOUNTS, meter=METER)
-        self.execute(_DECIDE)
+    def _claim(self, most: int, after: str) -> sa.Row[Any]:
+        self.execute(_CLAIM, most=most, after=after, meter=METER)
+        row = self.one(_CLAIMED)
+        assert row is not None
+        return row
 
-    def write(self, run_id: int) -> Mapping[str, int]:
-        """Write charges and postings; micro-units by currency."""
-        self.execute(_CHARGE, run=run_id)
+    def decide(self) -> Decided:
+        """Lock the wallets of what was claimed, and reckon what each pays."""
+        self.execute(_LOCK_ACCOUNTS)
+        self.execute(_DECIDE)
         totals = self.rows(_TOTALS)
-        if len(self.ledger.post_from(_POSTINGS)) != sum(row.postings for row in totals):
-            raise IllegalMove("Some of these charges were posted before.")
-        return {row.currency: int(row.micro) for row in totals}
+        return Decided({row.currency: int(row.micro) for row in totals}, any(row.short for row in totals))
+
+    def write(self, run_id: int) -> None:
+        """Write charges and postings."""
+        self.execute(_CHARGE, run=run_id)
+        self.ledger.post_numbered(_POSTED, _ENTRIES, "billing_account")
 
     def stop_depleted(self, reason: str) -> list[Ended]:
         """Those that their wallet could not pay in full are over, at the last second that was paid."""
-        if not self.rows("select from billing_charge where short limit 1"):
-            return []
         self.execute("analyze billing_charge")          # they are few of many: each is looked up
         return [Ended(**row._mapping) for row in self.rows(_STOP, actor=self.actor, reason=reason)]
 
@@ -169,8 +194,8 @@ class BillingShelf(Shelf):
                 for row in self.rows(_WARN)]
 
     def loop(self, lock: bool = False) -> LoopState:
-        """Whether charges may go on. Locked, nobody stops it before this transaction ends."""
-        row = self.one(f"select beat_at, stopped_at, reason from billing_loop {'for share' if lock else ''}")  # noqa: S608
+        """Whether charges may go on. Locked, nobody stops it and no other sidecar charges before this transaction ends."""
+        row = self.one(f"select beat_at, stopped_at, reason from billing_loop {'for update' if lock else ''}")  # noqa: S608
         assert row is not None
         return LoopState(**row._mapping)
 

@@ -30,6 +30,15 @@ entered as (
     where g.account is not null or g.amount_micro is distinct from 0 window run as (partition by g.account order by g.place))
 select key from made order by id"""
 
+# Every account of {accounts} is locked: its balance and version are those of the ledger.
+_POST_NUMBERED = """
+with made as (
+  insert into ledger_transaction (id, key, memo, actor, created_at) overriding system value
+    select transaction_id, key, memo, :actor, coalesce(:at, site_now()) from ({transactions}) source)
+insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
+  select transaction_id, account, a.currency, amount_micro, a.balance_micro + sum(amount_micro) over run, a.version + row_number() over run
+  from ({entries}) source join {accounts} a on a.id = account window run as (partition by account order by transaction_id)"""
+
 
 class LedgerShelf(Shelf):
     """Post transactions and read balances."""
@@ -65,6 +74,13 @@ class LedgerShelf(Shelf):
         """
         made = self.rows(_POST.format(source=source), actor=self.actor, at=self.told(), **values)
         return [row.key for row in made]
+
+    def post_numbered(self, transactions: str, entries: str, accounts: str) -> None:
+        """Post what two selects of this transaction's temporary tables give: `transactions` the `transaction_id` (drawn by the caller
+        from the sequence of ledger_transaction), `key` and `memo` of each, `entries` the `transaction_id`, `account` (its id) and
+        `amount_micro`, at most one a transaction and account. `accounts` is a temporary table of the locked rows of all of them.
+        For what cannot have been posted before: a key that was is refused by the database, and the whole with it."""
+        self.execute(_POST_NUMBERED.format(transactions=transactions, entries=entries, accounts=accounts), actor=self.actor, at=self.told())
 
     def lock(self, accounts: Sequence[LedgerName]) -> dict[LedgerName, int]:
         """Make missing accounts, then lock all of them in ascending id: name every account that this transaction will post to."""

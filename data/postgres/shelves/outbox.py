@@ -42,6 +42,8 @@ class OutboxShelf(Shelf):
 
     def add_many(self, jobs: Sequence[tuple[str, str, Mapping[str, object]]]) -> None:
         """The same for many: kind, key and payload of each."""
+        if not jobs:
+            return
         self.execute("insert into outbox (kind, key, payload, created_by) select kind, key, cast(payload as jsonb), :actor"
                      " from unnest(cast(:kinds as text[]), cast(:keys as text[]), cast(:payloads as text[])) j(kind, key, payload)"
                      " on conflict do nothing", actor=self.actor, kinds=[kind for kind, _, _ in jobs], keys=[key for _, key, _ in jobs],
