@@ -100,7 +100,8 @@ _FILL = (
     # a minute of a wallet's four nodes costs 1.33 THB: one wallet in a thousand pays one turn, or two, or three; one comes under a day
     "insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)"
     " with amount as (select t.id, a.id as account, n, case when n %% 1000 between 1 and %(turns)s then 1400000 * (n %% 1000)"
-    "   when n %% 1000 between 101 and 100 + %(turns)s then 80024000::bigint * 24 + 1333000 * (n %% 1000 - 100) else 100000000000 end as micro"
+    "   when n %% 1000 between 101 and 100 + %(turns)s then 80024000::bigint * 24 + 1333000 * (n %% 1000 - 100)"
+    "   else 100000000000 end as micro"
     "   from generate_series(1, %(wallets)s) n join ledger_transaction t on t.key = 'adjust:' || n"
     "   join ledger_account a on a.kind = 'wallet' and a.owner = 'payer' || n)"
     " select id, account, 'THB', -micro, -micro, 1 from amount union all"

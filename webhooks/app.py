@@ -51,8 +51,8 @@ def make_app(settings: Settings, store: Store, own_url: str = "http://127.0.0.1:
     provisioner = load_provisioner(settings)
     intake = Intake([InboxLine(store.engine) for _ in range(LINES)], lambda: worker.wake())
     worker = Worker(store, providers, metrics, intake.crowded)
-    sidecar = Sidecar(settings, store, providers, metrics, worker,
-                      OutboxWorker(store, providers, metrics, AT_THE_DESK, intake.crowded), intake, own_url, provisioner,
+    desk = OutboxWorker(store, providers, metrics, AT_THE_DESK, lambda: intake.crowded() or worker.behind())
+    sidecar = Sidecar(settings, store, providers, metrics, worker, desk, intake, own_url, provisioner,
                       OutboxWorker(store, providers, metrics, ON_NODES, intake.crowded, provisioner, NODE_THREADS))
     app = Starlette(routes=_routes(sidecar), exception_handlers={DomainError: refuse}, lifespan=_lifespan)
     app.state.sidecar = sidecar

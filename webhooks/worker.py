@@ -39,10 +39,16 @@ class Worker(QueueWorker[InboxRow]):
                  crowded: Callable[[], bool] = nobody) -> None:
         super().__init__("inbox", store, CHANNEL, THREADS, POLL_SECONDS, crowded)
         self._providers, self._metrics = providers, metrics
+        self._full = False
+
+    def behind(self) -> bool:
+        """True while there is more than one transaction takes: papers can wait for money."""
+        return self._full
 
     def claim(self) -> list[InboxRow]:
         """New events that need no asking, many at once, and one that does, or was tried before."""
         rows = self.store.run(self._claim, actor=ACTOR)
+        self._full = len(rows) >= MOST
         if rows:
             hit("inbox.claimed")
         return rows

@@ -122,6 +122,18 @@ def test_a_worker_hears_of_what_another_sidecar_stored(books: Books, dummy: Dumm
     assert worker.POLL_SECONDS < NEVER
 
 
+def test_it_is_behind_while_more_comes_than_one_transaction_takes(books: Books, dummy: DummyProvider, hands: Worker,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then documents and mail let it pass."""
+    monkeypatch.setattr(worker, "MOST", 2)
+    for number in range(4):             # three are claimed at once: as many together, and one that might have to be alone
+        payment = topup(books, f"payer{number}", 5_000)
+        stored(books, dummy, event(payment.reference, 5_000))
+    assert not hands.behind()
+    assert hands.step() and hands.behind()
+    assert hands.step() and not hands.behind()
+
+
 def kept(store: Store, *events: NewEvent, before: Callable[[], object] = lambda: None) -> list[bool | str]:
     """What requests that wait at the same time are answered; the first one has been before."""
     async def go() -> list[bool | str]:

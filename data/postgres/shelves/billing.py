@@ -1,7 +1,8 @@
 """Charging what runs, many allocations a transaction, a statement a step: claim, lock the wallets, decide, write.
 
 The sum of each step is engine.allocations' (charge_to, affordable_seconds), written as SQL; tests hold the two side by side. Lock
-order: the loop (one sidecar charges at a time), allocations (none that is about to be ended), ledger accounts in ascending id, the audit head last.
+order: the loop (one sidecar charges at a time), allocations (but those that are about to be ended), ledger accounts in ascending id,
+the audit head last.
 """
 
 from __future__ import annotations
