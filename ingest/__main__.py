@@ -1,16 +1,22 @@
 """The ingest worker: `python -m ingest --every 5m`, or once without. Any number may run; one works at a time.
 
 The timer only wakes it. SIGTERM ends it at once: an unfinished batch is rolled back and comes again.
+
+An exception out of a signal comes anywhere, in the middle of a library too. What that makes of it (DuckDB another exception, psycopg a
+connection that cannot roll back) is no news once the worker was told to stop; and where a lock was just taken and is never given back,
+time runs out.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from typing import NoReturn
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -25,6 +31,7 @@ from engine.errors import DomainError
 from engine.services.rates import ensure_default_cards
 from ingest.run import run_once
 
+LEAVING_SECONDS = 10                    # then it goes as it is: Postgres takes back what was not committed
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 log = logging.getLogger("ingest")
 wake, stopping = threading.Event(), threading.Event()
@@ -37,17 +44,19 @@ def main(words: list[str]) -> int:
     args = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s ingest: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, _stop)
-    try:
-        settings = load()
-        with running(settings) as url:
-            return _work(url, settings, args.every)
-    except KeyboardInterrupt:
-        return 0
-    except (DomainError, ValidationError) as refusal:
-        log.error("cannot start: %s", refusal)
-        return 1
+    with ExitStack() as told:
+        told.push(lambda *_: stopping.is_set())
+        try:
+            settings = load()
+            with running(settings) as url:
+                return _work(url, settings, args.every)
+        except (DomainError, ValidationError) as refusal:
+            log.error("cannot start: %s", refusal)
+            return 1
+    return 0
 
 
 def seconds(text: str) -> int:
@@ -91,7 +100,10 @@ def _again_and_again(store: Store, every: int) -> None:
 
 
 def _stop(*_: object) -> NoReturn:
-    """End now; and where Python must swallow the exception (in a callback, in a destructor), after this run."""
+    """End now; and where Python must swallow the exception (in a callback, in a destructor), after this run, or when time is up."""
+    signal.alarm(LEAVING_SECONDS)
+    logging.disable()
+    sys.unraisablehook = lambda _: None
     stopping.set()
     wake.set()
     raise KeyboardInterrupt

@@ -1,5 +1,5 @@
-"""Programs of this house as processes of their own, forked from one that has imported them: what `python -m commands` or
-`python -m webhooks` does, without the second of imports it begins with. A run of the tests starts several hundred.
+"""Programs of this house as processes of their own, forked from one that has imported them: what `python -m commands`, `webhooks`,
+`dashboard` or `ingest` does, without the second of imports it begins with. A run of the tests starts several hundred.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from types import ModuleType
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
-IMPORTED = (*(f"commands.{path.stem}" for path in sorted((ROOT / "commands").glob("[a-z]*.py"))), "webhooks.app", "webhooks.worker")
+IMPORTED = (*(f"commands.{path.stem}" for path in sorted((ROOT / "commands").glob("[a-z]*.py"))), "webhooks.app", "webhooks.worker",
+            "ingest.run", "pandas", "altair")
 
 
 @dataclass(frozen=True, slots=True)

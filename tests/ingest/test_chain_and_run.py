@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,14 +17,14 @@ from data.settings import Settings
 from engine.errors import BatchRefused
 from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
+from ingest import __main__ as ingest_worker
 from ingest import run
 from ingest.__main__ import seconds
 from ingest.chain import Chain, configured
 from ingest.run import DAY, HOUR, due, run_once, take
 from ingest.sources.file import FileSource
 from tests.ingest.reading import SAMPLES, job, sacct
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import Programs
 
 
 @dataclass
@@ -180,29 +178,51 @@ def test_spans_of_time(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_the_worker_runs_again_and_ends_cleanly(
-        store: Store, installation_env: dict[str, str], tmp_path: Path, signum: int) -> None:
+        store: Store, installation_env: dict[str, str], programs: Programs, tmp_path: Path, signum: int) -> None:
+    """Wherever the signal finds it: the second run may have more to do when it is seen."""
     (tmp_path / "u.txt").write_text(sacct(job("1")))
     env = {**installation_env, "COREHOURS_SACCT": "sacct-of-nowhere", "COREHOURS_USAGE_FILE": str(tmp_path / "u.txt")}
-    words = [sys.executable, "-m", "ingest", "--every", "1s"]
-    worker = subprocess.Popen(words, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    worker = programs.start("ingest", ["--every", "1s"], env, tmp_path / "worker")
     try:
         until = time.monotonic() + 300              # a busy machine takes its time; nothing is judged by it
         while len(runs(store)) < 2 and time.monotonic() < until:
-            time.sleep(0.1)
-        worker.send_signal(signum)
-        _, said = worker.communicate(timeout=60)
+            time.sleep(0.05)
+        assert worker.pid is not None
+        os.kill(worker.pid, signum)
+        worker.process.join(60)
+        code = worker.ended()
     finally:
         worker.kill()
-    assert worker.returncode == 0, said
-    assert "Traceback" not in said
+    assert code == 0, worker.said()
+    assert "Traceback" not in worker.said()
     assert runs(store)[0] == ("file", "taken", 1, 1, "sacct: There is no command sacct-of-nowhere here.")
     assert len(runs(store)) >= 2
 
 
-def test_one_refused_run_exits_with_1(store: Store, installation_env: dict[str, str]) -> None:
-    env = {**installation_env, "COREHOURS_SACCT": "sacct-of-nowhere"}
-    words = [sys.executable, "-m", "ingest"]
-    done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+def test_one_that_hangs_on_its_way_out_is_gone_in_the_end(installation_env: dict[str, str], programs: Programs, tmp_path: Path) -> None:
+    """The signal came in the middle of a `with lock:`, and what is unwound asks for that lock again."""
+    worker = programs.start("tests.ingest.stuck", [], installation_env, tmp_path)
+    worker.process.join(60)
+    code = worker.ended()
+    worker.kill()
+    assert code == 0, worker.said()
+
+
+def test_what_a_library_makes_of_the_signal_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB's word for it; without a signal it is a failure like any other."""
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("Query interrupted")
+    monkeypatch.setattr(ingest_worker, "load", interrupted)
+    monkeypatch.setattr(ingest_worker, "stopping", threading.Event())
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(RuntimeError):
+        ingest_worker.main([])
+    ingest_worker.stopping.set()
+    assert ingest_worker.main([]) == 0
+
+
+def test_one_refused_run_exits_with_1(store: Store, installation_env: dict[str, str], programs: Programs) -> None:
+    done = programs.run("ingest", [], {**installation_env, "COREHOURS_SACCT": "sacct-of-nowhere"})
     assert done.returncode == 1
     assert "refused: sacct: There is no command sacct-of-nowhere here." in done.stderr
     assert os.environ.get("COREHOURS_SACCT") is None
