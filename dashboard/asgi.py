@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import gate
+from dashboard import gate, kept_files
 from dashboard.connection import store
 from dashboard.request_log import RequestLog
 from dashboard.shield import Shield
@@ -32,6 +32,7 @@ def _identity_is_ours() -> None:
         raise RuntimeError("Start the dashboard in the repository's root: .streamlit/config.toml was not read.")
 
 
+kept_files.keep()
 app = st.App(HERE / "app.py", routes=[Route("/healthz", healthz), *gate.routes(store)],
              middleware=[Middleware(RequestLog), Middleware(Shield), Middleware(gate.Gate, store=store)])
 _identity_is_ours()
