@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,13 +28,17 @@ from data.postgres.server import running
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.services.rates import ensure_default_cards
+from tests.browser.profiles import Profiles
 from tests.programs import Programs
 
 ROOT = Path(__file__).resolve().parents[1]
 Corehours = Callable[..., subprocess.CompletedProcess[str]]
 AUDIT_KEY = "audit key of the tests: the template's chain and a test's own are one"
+# Pages are open for seconds: code that is compiled again for speed does not pay, and pictures need no process of their own.
+NOWHERE = "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"         # no page of ours asks anybody else for anything
 CHROMIUM_WORDS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+                  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+                  "--in-process-gpu", "--js-flags=--no-opt --no-maglev", f"--host-resolver-rules={NOWHERE}"]
 WAITING = ("browser", "failpoints", "setup", "payments", "ingest", "nodes", "documents", "refunds", "outbox")
 ROOMY = 6 * 2**30
 os.environ.setdefault("COREHOURS_TEST_NOW", datetime.now(UTC).isoformat())      # of the run: workers inherit it
@@ -170,3 +176,23 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_WORDS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def front_port() -> Iterator[int]:
+    """Where the dashboards of this worker stand, one after the other: below what the system gives to who asks for any port, and
+    beside one that is held meanwhile, so that another run takes another."""
+    for port in range(18_500, 19_500, 2):
+        with socket.socket() as guard, suppress(OSError):
+            guard.bind(("127.0.0.1", port))
+            with socket.socket() as door:
+                door.bind(("127.0.0.1", port + 1))
+            yield port + 1
+            return
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture(scope="session")
+def profiles(chromium: Browser, front_port: int) -> Profiles:
+    """Profiles of Chromium for the pages of dashboards."""
+    return Profiles(chromium, f"http://localhost:{front_port}")

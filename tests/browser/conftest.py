@@ -1,7 +1,8 @@
 """A real dashboard for the browser tests: its own database, its own process, real Chromium in front of it.
 
-One of each per run (per worker). `site` has the five people of the demo centre and no usage; a test that needs some puts it
-there through `site.store`. `open_as("admin", "/rates")` is a page of a fresh browser profile in which admin has signed in.
+One of each for a file of tests, at the same address (per worker). `site` has the five people of the demo centre and no usage; a
+test that needs some puts it there through `site.store`. `open_as("admin", "/rates")` is a page of a fresh browser profile in which
+admin has signed in.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 import uuid
@@ -19,24 +18,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bcrypt
 import psycopg
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from dashboard.gate import SESSION_COOKIE
-from data import passwords
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.policy import OPERATOR
 from engine.services import users
 from engine.services.users import fingerprint
 from engine.users import Role
+from tests.browser.profiles import Profiles
 from tests.conftest import AUDIT_KEY
+from tests.programs import Program, Programs
 
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = {"researcher": Role.RESEARCHER, "pi": Role.RESEARCHER, "admin": Role.ADMIN, "finance": Role.FINANCE,
           "auditor": Role.AUDITOR}
+QUICK = bcrypt.gensalt(4)           # a password that is checked in a millisecond: how long it takes is test_sign_in's subject
 OpenAs = Callable[..., Page]
 expect.set_options(timeout=15_000)             # a busy machine is slow, not wrong
 
@@ -49,7 +51,7 @@ class Site:
     store: Store
     database_url: str
     home: Path
-    log: Path
+    dashboard: Program
 
     @staticmethod
     def password(name: str) -> str:
@@ -58,71 +60,62 @@ class Site:
 
 
 @contextmanager
-def running(server_url: str, template: str, home: Path, *rooms: str) -> Iterator[Site]:
-    """The dashboard on a free port over a database of its own; `webhooks` among the rooms is a sidecar beside it."""
+def running(programs: Programs, server_url: str, template: str, home: Path, front_port: int, *rooms: str) -> Iterator[Site]:
+    """The dashboard at that port over a database of its own; `webhooks` among the rooms is a sidecar beside it."""
     name = f"site_{uuid.uuid4().hex[:12]}"
     _execute(server_url, f"create database {name} template {template} strategy file_copy")
     database_url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
     store = Store(connect(database_url), Settings(env="development", home=home, database_url=database_url, audit_key=AUDIT_KEY))
-    ports = {room: free_port() for room in ("dashboard", *rooms)}
-    url = f"http://localhost:{ports['dashboard']}"
+    ports = {"dashboard": front_port} | {room: free_port() for room in rooms}
+    url = f"http://localhost:{front_port}"
     env = {**os.environ, "DATABASE_URL": database_url, "COREHOURS_HOME": str(home), "COREHOURS_AUDIT_KEY": AUDIT_KEY,
            "PYTHONPATH": str(ROOT)}
     if "webhooks" in ports:
         env |= {"COREHOURS_DASHBOARD_URL": url, "COREHOURS_SIDECAR_URL": f"http://localhost:{ports['webhooks']}"}
-    children = [_start(room, port, env, home) for room, port in ports.items()]
+    children = {room: programs.start(room, ["--port", str(port)], env, home / room) for room, port in ports.items()}
     try:
-        for child, (room, port) in zip(children, ports.items(), strict=True):
-            _wait(f"http://localhost:{port}/healthz", child, home / f"{room}.log")
-        yield Site(url, store, database_url, home, home / "dashboard.log")
+        for room, port in ports.items():
+            _wait(f"http://localhost:{port}/healthz", children[room])
+        yield Site(url, store, database_url, home, children["dashboard"])
     finally:
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.wait(20)
+        for child in children.values():
+            child.process.terminate()
+        for child in children.values():
+            child.stop(20)
         store.engine.dispose()
         _execute(server_url, f"drop database {name} with (force)")
 
 
-@pytest.fixture(scope="session")
-def site(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def site(programs: Programs, server_url: str, template: str, front_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A dashboard with the five people of the demo centre, who may also lead a project."""
-    with running(server_url, template, tmp_path_factory.mktemp("site")) as found:
+    with running(programs, server_url, template, tmp_path_factory.mktemp("site"), front_port) as found:
         for name, role in PEOPLE.items():
             add_person(found, name, role, ("ai-lab",) if name == "pi" else ())
         yield found
 
 
 @pytest.fixture
-def new_page(site: Site, chromium: Browser) -> Iterator[Callable[..., Page]]:
+def new_page(site: Site, profiles: Profiles) -> Iterator[Callable[..., Page]]:
     """`new_page(scheme="dark")`: a page of a fresh profile, 1440 × 900, in the site's address."""
-    contexts: list[BrowserContext] = []
-
-    def make(scheme: str = "light", width: int = 1440, height: int = 900) -> Page:
-        context = chromium.new_context(base_url=site.url, viewport={"width": width, "height": height},
-                                       color_scheme=scheme, accept_downloads=True)    # type: ignore[arg-type]
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        return context.new_page()
-
-    yield make
-    for context in contexts:
-        context.close()
+    with profiles.lent() as make:
+        yield make
 
 
 @pytest.fixture
 def open_as(site: Site, new_page: Callable[..., Page]) -> OpenAs:
     """`open_as("admin", "/rates", scheme="dark")`: signed in, at that address. The session is one that was begun before: how
     people begin one is test_identity's subject."""
-    def make(name: str, path: str = "/", **view: object) -> Page:
-        page = new_page(**view)
-        page.context.add_cookies([{"name": SESSION_COOKIE, "value": session_of(site, name), "url": site.url, "httpOnly": True}])
-        page.goto(path)
-        page.get_by_role("button", name="Sign out", exact=True).wait_for()
-        settled(page)
-        return page
+    return lambda name, path="/", **view: entered(site, new_page(**view), name, path)
 
-    return make
+
+def entered(site: Site, page: Page, name: str, path: str) -> Page:
+    """The page at that address, when somebody has signed in."""
+    page.context.add_cookies([{"name": SESSION_COOKIE, "value": session_of(site, name), "url": site.url, "httpOnly": True}])
+    page.goto(path)
+    page.get_by_role("button", name="Sign out", exact=True).wait_for()
+    settled(page)
+    return page
 
 
 def session_of(site: Site, name: str) -> str:
@@ -160,16 +153,11 @@ def free_port() -> int:
 
 def add_person(site: Site, name: str, role: Role, projects: tuple[str, ...] = ()) -> None:
     """Somebody who can sign in with `Site.password(name)`."""
-    hashed = passwords.hashed(Site.password(name))
+    hashed = bcrypt.hashpw(Site.password(name).encode(), QUICK).decode()
     site.store.run(lambda tx: users.add(tx, name, role, hashed, projects=projects, by=OPERATOR), actor=OPERATOR.name)
 
 
-def _start(room: str, port: int, env: dict[str, str], home: Path) -> subprocess.Popen[bytes]:
-    with (home / f"{room}.log").open("wb") as log:
-        return subprocess.Popen([sys.executable, "-m", room, "--port", str(port)], cwd=ROOT, env=env, stdout=log, stderr=log)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait(url: str, program: Program) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
@@ -177,10 +165,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 if answer.status == 200:
                     return
         except OSError:
-            if process.poll() is not None:
+            if program.ended() is not None:
                 break
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer:\n{log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer:\n{program.said()[-4000:]}")
 
 
 def _execute(server_url: str, statement: str) -> None:

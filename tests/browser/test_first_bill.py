@@ -11,12 +11,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from engine.users import Role
 from tests.browser.conftest import Site, add_person, fill_sign_in, running, settled
+from tests.browser.profiles import Profiles
 from tests.engine.usage_frames import run
 from tests.flows.examples import broken, keep_runs
+from tests.programs import Programs
 
 pytestmark = pytest.mark.browser
 ENDED = int(time.time()) - 7200
@@ -28,36 +30,33 @@ ODD_RUNS = [run(number, job_name=name, user_name="researcher", submit_at=ENDED -
 
 
 @pytest.fixture(scope="module")
-def bill(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def bill(programs: Programs, server_url: str, template: str, front_port: int,
+         tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A dashboard with a sidecar beside it, and a researcher with oddly named jobs."""
-    with running(server_url, template, tmp_path_factory.mktemp("bill"), "webhooks") as site:
+    with running(programs, server_url, template, tmp_path_factory.mktemp("bill"), front_port, "webhooks") as site:
         add_person(site, "researcher", Role.RESEARCHER)
         keep_runs(site.store, *ODD_RUNS)
         yield site
 
 
 @pytest.fixture(scope="module")
-def page(bill: Site, chromium: Browser) -> Iterator[Page]:
+def page(bill: Site, profiles: Profiles) -> Iterator[Page]:
     """A browser in which the researcher has signed in; it notes every address outside that somebody asks it for."""
-    context = chromium.new_context(base_url=bill.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(20_000)
-    context.route("**/*", lambda route: route.continue_() if "localhost" in route.request.url or route.request.url.startswith(
-        ("data:", "blob:")) else _foreign(route))
-    page = context.new_page()
-    page.goto("/")
-    fill_sign_in(page, "researcher", Site.password("researcher"))
-    page.get_by_role("button", name="Sign out", exact=True).wait_for()
-    settled(page)
-    yield page
-    context.close()
+    def note(request: Request) -> None:
+        if not request.url.startswith(("http://localhost:", "data:", "blob:")):
+            asked_outside.append(request.url)
+    with profiles.lent() as new_page:
+        page = new_page()
+        page.context.on("request", note)
+        page.goto("/")
+        fill_sign_in(page, "researcher", Site.password("researcher"))
+        page.get_by_role("button", name="Sign out", exact=True).wait_for()
+        settled(page)
+        yield page
+        page.context.remove_listener("request", note)
 
 
 asked_outside: list[str] = []
-
-
-def _foreign(route: object) -> None:
-    asked_outside.append(route.request.url)         # type: ignore[attr-defined]
-    route.abort()                                   # type: ignore[attr-defined]
 
 
 def test_sign_in_usage_create_receipt_pay_paid(page: Page, bill: Site) -> None:

@@ -12,17 +12,18 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from dashboard.gate import SESSION_COOKIE
 from data.postgres.invariants import INVARIANTS, violations
 from engine.allocations import Allocation, AllocationState
 from engine.policy import OPERATOR
 from engine.services.nodes import change_node
 from engine.users import Role
 from tests.allocations.conftest import Lab
-from tests.browser.conftest import Site, add_person, running, session_of, settled
+from tests.browser.conftest import Site, add_person, entered, running, settled
+from tests.browser.profiles import Profiles
 from tests.payments.conftest import wait_until
+from tests.programs import Programs
 from webhooks.provisioners.dummy import DummyProvisioner
 
 pytestmark = pytest.mark.browser
@@ -31,10 +32,11 @@ Enter = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def centre(programs: Programs, server_url: str, template: str, front_port: int,
+           tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two nodes, alice with 100 THB, poor with 0.06: at 20 THB an hour that is eleven seconds."""
     every_second = patch.dict(os.environ, COREHOURS_BILLING_INTERVAL_SECONDS="1")
-    with every_second, running(server_url, template, tmp_path_factory.mktemp("nodes"), "webhooks") as site:
+    with every_second, running(programs, server_url, template, tmp_path_factory.mktemp("nodes"), front_port, "webhooks") as site:
         lab = Lab(site.store, DummyProvisioner())
         for name, amount in (("alice", "100"), ("poor", "0.06")):
             add_person(site, name, Role.RESEARCHER)
@@ -46,23 +48,10 @@ def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def enter(centre: Site, chromium: Browser) -> Iterator[Enter]:
+def enter(centre: Site, profiles: Profiles) -> Iterator[Enter]:
     """`enter("alice", "/nodes")`: a page of a fresh profile in which alice has signed in."""
-    contexts = []
-
-    def make(name: str, path: str) -> Page:
-        context = chromium.new_context(base_url=centre.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
-        context.set_default_timeout(30_000)
-        context.add_cookies([{"name": SESSION_COOKIE, "value": session_of(centre, name), "url": centre.url, "httpOnly": True}])
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path)
-        page.get_by_role("button", name="Sign out", exact=True).wait_for()
-        settled(page)
-        return page
-    yield make
-    for context in contexts:
-        context.close()
+    with profiles.lent() as new_page:
+        yield lambda name, path: entered(centre, new_page(), name, path)
 
 
 def take(page: Page, node: str) -> None:
@@ -101,7 +90,7 @@ def test_a_node_is_taken_used_and_released_on_one_page(enter: Enter, centre: Sit
     wait_until(lambda: of(centre, "alice")[0].state is AllocationState.RELEASED, "released")
     page.goto(f"/allocation?id={taken.id}")
     expect(page.get_by_text("Released", exact=True).first).to_be_visible()
-    assert "PRIVATE" not in page.content() and private.splitlines()[2] not in centre.log.read_text()
+    assert "PRIVATE" not in page.content() and private.splitlines()[2] not in centre.dashboard.said()
     adds_up(centre)
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
 from data.postgres.invariants import INVARIANTS, violations
@@ -23,9 +23,11 @@ from engine.policy import OPERATOR
 from engine.receipts import Receipt
 from engine.services.receipts import create_receipt
 from engine.users import Role
-from tests.browser.conftest import Site, add_person, fill_sign_in, running, settled
+from tests.browser.conftest import Site, add_person, entered, running, settled
+from tests.browser.profiles import Profiles
 from tests.pages_operations.given import at, job
 from tests.payments.conftest import wait_until
+from tests.programs import Programs
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("COREHOURS_TEST_SHOTS", "")
@@ -34,9 +36,10 @@ Enter = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def centre(programs: Programs, server_url: str, template: str, front_port: int,
+           tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A dashboard with a sidecar beside it. alice owes 60.00."""
-    with running(server_url, template, tmp_path_factory.mktemp("wallet"), "webhooks") as site:
+    with running(programs, server_url, template, tmp_path_factory.mktemp("wallet"), front_port, "webhooks") as site:
         for name, role in PEOPLE.items():
             add_person(site, name, role)
         job(site.store, "alice", at("2026-10-03"), cpu=60)
@@ -45,23 +48,10 @@ def centre(server_url: str, template: str, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def enter(centre: Site, chromium: Browser) -> Iterator[Enter]:
+def enter(centre: Site, profiles: Profiles) -> Iterator[Enter]:
     """`enter("ann", "/wallets")`: a page of a fresh profile in which ann has signed in."""
-    contexts = []
-
-    def make(name: str, path: str, scheme: str = "light") -> Page:
-        context = chromium.new_context(base_url=centre.url, viewport={"width": 1440, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-        context.set_default_timeout(30_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(path)
-        fill_sign_in(page, name, Site.password(name))
-        page.get_by_role("button", name="Sign out", exact=True).wait_for()
-        settled(page)
-        return page
-    yield make
-    for context in contexts:
-        context.close()
+    with profiles.lent() as new_page:
+        yield lambda name, path, **view: entered(centre, new_page(**view), name, path)
 
 
 def test_add_funds_then_pay_a_receipt_from_the_wallet(enter: Enter, centre: Site) -> None:
