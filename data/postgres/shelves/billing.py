@@ -90,7 +90,7 @@ _TOTALS = "select currency, sum(amount) as micro, bool_or(short) as short from b
 _STOP = """
 with ended as (
   update allocation a set state = 'stopping', reason = :reason, stopped_at = a.charged_to
-  from billing_charge c where c.id = a.id and c.short
+  where a.id = any(array(select cast(id as text) from billing_charge where short))      -- few of many: each is looked up
   returning a.id, a.user_id, a.node_id, a.wallet, a.currency, a.charged_micro),
 told as (
   insert into allocation_event (allocation_id, from_state, to_state, actor, reason)
@@ -186,7 +186,6 @@ class BillingShelf(Shelf):
 
     def stop_depleted(self, reason: str) -> list[Ended]:
         """Those that their wallet could not pay in full are over, at the last second that was paid."""
-        self.execute("analyze billing_charge")          # they are few of many: each is looked up
         return [Ended(**row._mapping) for row in self.rows(_STOP, actor=self.actor, reason=reason)]
 
     def warn(self) -> list[Warned]:
