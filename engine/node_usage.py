@@ -12,13 +12,12 @@ import polars as pl
 
 from engine.allocations import Allocation
 from engine.nodes import Node
-from engine.rates import Policy
+from engine.rates import NODE_TIER, Policy
 from engine.rating import CHARGE_SCHEMA
 from engine.usage import USAGE_SCHEMA, JobState
 from engine.wallets import project_of
 
 SOURCE = "gpu_node"
-TIER = "gpu_node"                           # a tier that no card has: nothing prices it again
 CLUSTER = "nodes-"                          # before the site
 
 
@@ -54,7 +53,7 @@ def _row(one: Finished) -> dict[str, object]:
         "node_list": node.address.name, "state": str(JobState.COMPLETED), "submit_at": _unix(allocation.requested_at),
         "start_at": _unix(allocation.active_at), "end_at": _unix(allocation.stopped_at), "elapsed_seconds": allocation.billed_seconds,
         "alloc_tres": f"gres/gpu:{node.rate_model}={node.gpu_count}", "alloc_gpus": node.gpu_count, "cpu_used_from": "",
-        "mem_used_from": "", "ended": True, "detail": 0, "payer": one.payer, "tier": TIER, "rate_card": allocation.rate_card,
+        "mem_used_from": "", "ended": True, "detail": 0, "payer": one.payer, "tier": NODE_TIER, "rate_card": allocation.rate_card,
         "policy": str(Policy.ALLOCATED), "currency": allocation.currency, "gpu_seconds": allocation.billed_seconds * node.gpu_count,
         "gpu_micro": allocation.charged_micro, "cost_micro": allocation.charged_micro}
 

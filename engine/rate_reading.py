@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.errors import MoneyError, RateError
 from engine.meters import Meter
 from engine.money import INT64_MAX, exact_text, minor_micro, parse_micro
-from engine.rates import CardConflict, Modifier, Policy, Price, RateCard, Rounding, Step
+from engine.rates import NODE_TIER, CardConflict, Modifier, Policy, Price, RateCard, Rounding, Step
 from engine.yaml_lines import Place, compose, lines_of, refusal
 
 E = TypeVar("E", bound=StrEnum)
@@ -327,6 +327,8 @@ def _span(place: Place, zone: ZoneInfo) -> tuple[datetime, datetime]:
 def _tier(place: Place) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", place.text()):
         place.refuse(f"tier {place.text()!r} is not a short lower-case word.")
+    if place.text() == NODE_TIER:
+        place.refuse(f"tier {NODE_TIER!r} is what the usage of GPU nodes is kept under, which no card prices: choose another word.")
     return place.text()
 
 

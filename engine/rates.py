@@ -17,6 +17,7 @@ from engine.meters import Meter
 METERS = ("cpu", "gpu", "mem")              # the meters that have columns of their own in a charge
 METER_UNITS = {str(meter): meter.unit for meter in Meter}
 _ORDER = {str(meter): place for place, meter in enumerate(Meter)}
+NODE_TIER = "gpu_node"                      # what the usage of GPU nodes, paid as it ran, is kept under; no card prices it
 
 
 class Policy(StrEnum):

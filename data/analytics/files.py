@@ -14,7 +14,7 @@ import duckdb
 
 from data.analytics.lake import LOCK, Lake
 from data.postgres.turns import turn
-from engine.node_usage import TIER
+from engine.rates import NODE_TIER
 
 MEASURES = ("alloc_tres", "alloc_cpus", "alloc_gpus", "alloc_mem_mib", "elapsed_seconds", "cpu_used_core_seconds", "mem_used_mib_seconds")
 INSTANTS = ("submit_at", "start_at", "end_at")
@@ -23,7 +23,7 @@ COLUMNS: dict[str, str] = {
     **dict.fromkeys(INSTANTS, "timestamp"), **dict.fromkeys((*MEASURES[1:], "jobs", "cost_micro"), "bigint")}
 _PERIOD = ("($begin::timestamptz is null or (end_at >= $begin and day >= $begin::date - 1))"
            " and ($until::timestamptz is null or (end_at < $until and day <= $until::date + 1))"
-           f" and tier <> '{TIER}'")               # paid as it ran: never priced again
+           f" and tier <> '{NODE_TIER}'")               # paid as it ran: never priced again
 _TELL = ("select coalesce(sum(jobs) filter ($since::timestamptz is null or end_at >= $since), 0)::bigint,"
          " list(distinct alloc_tres) filter (alloc_tres is not null),"
          " coalesce(epoch(min(least(start_at, end_at)))::bigint, 0), coalesce(epoch(max(end_at))::bigint, 0),"

@@ -20,8 +20,8 @@ from data.analytics.files import COLUMNS, Facts, as_usage
 from data.analytics.rated import Frame, too_large, totals
 from data.settings import Settings
 from engine.errors import DomainError
-from engine.node_usage import TIER
 from engine.rate_frames import Book
+from engine.rates import NODE_TIER
 
 Session = Any                       # pyspark.sql.SparkSession, which need not be there
 _CONFIG = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.session.timeZone": "UTC",
@@ -69,7 +69,7 @@ def by_spark(spark: Session, settings: Settings, facts: Facts, book: Book) -> pl
 def usage(spark: Session, settings: Settings, facts: Facts) -> Any:
     """The facts as usage, a Spark DataFrame."""
     rows = _read(spark, settings, facts)
-    rows = rows.where(rows.tier != TIER)
+    rows = rows.where(rows.tier != NODE_TIER)
     if facts.begin:
         rows = rows.where(rows.end_at >= facts.begin)
     if facts.until:

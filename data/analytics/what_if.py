@@ -22,10 +22,9 @@ from data.analytics.fact_columns import ALWAYS_READ, KEYS, NUMBERS, Asked, Chunk
 from data.analytics.lake import Lake
 from data.analytics.month_counts import Counting, Look, Priced, Stood
 from engine.errors import MoneyError, RateError
-from engine.node_usage import TIER as PAID_AS_IT_RAN
 from engine.quick_prices import MOST, Counters, Ints, Runs, Tariff, Wide, tariffs
 from engine.rate_frames import book_of
-from engine.rates import Policy
+from engine.rates import NODE_TIER, Policy
 from engine.rating import rate
 from engine.rerating import SUM_SCHEMA, Drafted
 
@@ -57,7 +56,7 @@ class Question:
         """The facts that a card prices."""
         card, end = tariff.card, chunk.runs.end
         if card.project:
-            found = chunk.named("account_name", card.project) & ~chunk.named("tier", PAID_AS_IT_RAN)
+            found = chunk.named("account_name", card.project) & ~chunk.named("tier", NODE_TIER)
         else:
             found = chunk.named("tier", card.tier)
             for account, since in self._projects:
@@ -323,6 +322,6 @@ def _check_currency(lake: Lake, new: Drafted, since: datetime | None, until: dat
     others = lake.ask(
         f"select currency from lake.usage_fact where {_PERIOD} and currency <> $currency and (list_contains($tiers::varchar[], tier)"
         " or list_contains($projects::varchar[], account_name)) and tier <> $paid group by 1 having sum(jobs) <> 0",
-        {"since": since, "until": until, "currency": new.currency, "tiers": new.tiers, "projects": new.projects, "paid": PAID_AS_IT_RAN})
+        {"since": since, "until": until, "currency": new.currency, "tiers": new.tiers, "projects": new.projects, "paid": NODE_TIER})
     if not others.is_empty():
         raise RateError(f"These jobs are reckoned in {others.item(0, 0)}; the card is in {new.currency}.")

@@ -164,6 +164,7 @@ def test_prices_are_exact() -> None:
     ("2026-10-01T00:00:00+07:00", "2026-10-01T00:00:00.5Z", "line 3, valid_from: valid_from 2026-10-01T00:00:00.5Z is not a whole second"),
     ("policy: used", "policy: used\nvalid_to: 2026-09-01", "line 5, valid_to: it is not after valid_from"),
     ("policy: used", "policy: used\ntime_zone: Mars/Olympus", "line 5, time_zone: 'Mars/Olympus' is no time zone"),
+    ("tier: gov", "tier: gpu_node", "line 1, tier: tier 'gpu_node' is what the usage of GPU nodes is kept under"),
     ("tier: gov", "tier: 'Gov; drop'", "line 1, tier: tier 'Gov; drop' is not a short lower-case word"),
     ("tier: gov", "tier: gov\nproject: lab", "line 1: a card is either of a 'tier' or of a 'project'"),
     ("tier: gov\n", "", "line 1: a card is either of a 'tier' or of a 'project'"),

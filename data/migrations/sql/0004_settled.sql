@@ -3,6 +3,7 @@
 
 alter table usage_record add column settled boolean not null default false;
 alter table usage_record add constraint settled_usage_is_never_open check (not settled or billed_micro = cost_micro) not valid;
+alter table tier add constraint not_that_of_nodes check (name <> 'gpu_node');     -- what they are kept under: no card prices it
 
 create function guard_settled() returns trigger language plpgsql as $$
 begin
