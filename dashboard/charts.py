@@ -80,14 +80,20 @@ def curve(at: Sequence[datetime], values: Sequence[float | None], key: str, *, u
         hovertemplate=f"%{{x|%-d %b %H:%M}}: %{{y:,.0f}} {unit}<extra></extra>"))
     figure.update_layout(height=height, margin={"l": 0, "r": 0, "t": 6, "b": 0}, showlegend=False, hovermode="closest")
     figure.update_xaxes(showgrid=False, fixedrange=True, title=None, type="date", nticks=6,
-                        tickformat="%H:%M" if _within_a_day(at) else "%-d %b")
+                        tickformat=_tick_format(at))
     figure.update_yaxes(nticks=3, zeroline=False, fixedrange=True, title=None, tickformat=",.0f", rangemode="tozero",
                         **({"range": [0, top * 1.03]} if top else {}))
     return st.plotly_chart(figure, key=key, config=CONFIG, alt=alt or None)
 
 
-def _within_a_day(at: Sequence[datetime]) -> bool:
-    return not at or max(at) - min(at) <= timedelta(days=1)
+def _tick_format(at: Sequence[datetime]) -> str:
+    """How a moment is written on the axis, so that six of them, evenly spread, are told apart."""
+    span = max(at) - min(at) if at else timedelta()
+    if span <= timedelta(minutes=6):
+        return "%H:%M:%S"
+    if span <= timedelta(days=1):
+        return "%H:%M"
+    return "%-d %b %H:%M" if span <= timedelta(days=6) else "%-d %b"
 
 
 def brushed(event: Any) -> tuple[date, date] | None:
