@@ -177,19 +177,23 @@ def test_balances_and_what_entries_name_change_by_entries_only(kept: Store, stat
 
 
 def test_a_hundred_entries_of_an_account_move_it_once(kept: Store) -> None:
-    """All from a temporary table: what is posted in SQL takes the same way. Posted again, it is passed over."""
+    """All from temporary tables: what is reckoned in SQL is posted there. Posted again, it is refused whole."""
     wallet, income = LedgerName(Kind.WALLET, "alice", "THB"), LedgerName(Kind.INCOME, "node", "THB")
 
-    def charge(tx: PostgresTransaction) -> tuple[list[str], list[str], int]:
+    def charge(tx: PostgresTransaction) -> int:
         ids = tx.ledger.lock([wallet, income])
-        tx.ledger.execute("create temporary table given on commit drop as select 'receipt:n' || n as key, 'an hour' as memo, account,"
-                          " amount from generate_series(1, 100) n, (values (cast(:wallet as bigint), 1), (:income, -1)) e(account, amount)",
+        tx.ledger.execute("create temporary table accounts on commit drop as"
+                          " select id, currency, balance_micro, version from ledger_account where id in (:wallet, :income)",
                           wallet=ids[wallet], income=ids[income])
+        tx.ledger.execute("create temporary table given on commit drop as select nextval('ledger_transaction_id_seq') as transaction_id,"
+                          " 'receipt:n' || n as key, 'an hour' as memo from generate_series(1, 100) n")
         before = _updates(tx)
-        first, again = (tx.ledger.post_from("select key, memo, account, amount as amount_micro from given") for _ in range(2))
-        return first, again, _updates(tx) - before
-    first, again, moved = kept.run(charge)
-    assert (len(first), again, moved) == (100, [], 2)
+        tx.ledger.post_numbered("select * from given", "select transaction_id, account, amount as amount_micro from given,"
+                                f" (values ({ids[wallet]}, 1), ({ids[income]}, -1)) e(account, amount)", "accounts")
+        return _updates(tx) - before
+    assert kept.run(charge) == 2
+    with pytest.raises(sa.exc.IntegrityError, match="ledger_transaction_key_key"):
+        kept.run(charge)
     assert _run(kept, income) == [-number for number in range(1, 101)]
     assert _run(kept, wallet) == [number - 100 for number in range(101)]
     assert _broken(kept) == []

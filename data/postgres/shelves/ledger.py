@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,10 +14,12 @@ from engine.ledger import Kind, LedgerName, Posting, balanced
 _FIND = ("select id, kind, owner, currency from ledger_account where (kind, owner, currency) in"
          " (select * from unnest(cast(:kinds as text[]), cast(:owners as text[]), cast(:currencies as text[]))) order by id")
 
-_GIVEN = ("select * from unnest(cast(:keys as text[]), cast(:memos as text[]), cast(:accounts as bigint[]), cast(:amounts as bigint[]))"
-          " as given(key, memo, account, amount_micro)")
+# A row an entry, in the order they are entered; one without an account and with the amount 0 is a transaction without entries.
 _POST = """
-with given as materialized (select key, memo, account, amount_micro, row_number() over () as place from ({source}) source),
+with given as materialized (
+  select *, row_number() over () as place
+  from unnest(cast(:keys as text[]), cast(:memos as text[]), cast(:accounts as bigint[]), cast(:amounts as bigint[]))
+    as given(key, memo, account, amount_micro)),
 made as (
   insert into ledger_transaction (key, memo, actor, created_at)
     select key, min(memo), :actor, coalesce(:at, site_now()) from given group by key order by min(place)
@@ -60,26 +61,19 @@ class LedgerShelf(Shelf):
             (key, memos[key], ids[entry.account], entry.amount_micro) for key, postings in entries.items() for entry in postings]
         rows += [(key, memos[key], None, 0) for key, postings in entries.items() if not postings]
         keys, words, accounts, amounts = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
-        return self.post_from(_GIVEN, keys=keys, memos=words, accounts=accounts, amounts=amounts)
-
-    def post_from(self, source: str, **values: Any) -> list[str]:
-        """Post what the select `source` (of a temporary table, or of arrays in `values`) gives, in one statement however much it
-        is: a row an entry, `key`, `memo`, `account` (its id) and `amount_micro`, in the order they are to be entered; a row without
-        an account and with the amount 0 is a transaction without entries. Each key is posted once; the keys that were not posted
-        before are told, and the rows of the others are passed over.
-
-        Every account that it names must be locked before, by an earlier statement of this transaction, in ascending id (`lock`, or
-        the caller's own `select … order by id for update`): who forgets it is refused by the database or waits in a deadlock, but
-        posts nothing wrong. The database refuses what does not sum to zero under each key in each currency.
-        """
-        made = self.rows(_POST.format(source=source), actor=self.actor, at=self.told(), **values)
+        made = self.rows(_POST, actor=self.actor, at=self.told(), keys=keys, memos=words, accounts=accounts, amounts=amounts)
         return [row.key for row in made]
 
     def post_numbered(self, transactions: str, entries: str, accounts: str) -> None:
-        """Post what two selects of this transaction's temporary tables give: `transactions` the `transaction_id` (drawn by the caller
-        from the sequence of ledger_transaction), `key` and `memo` of each, `entries` the `transaction_id`, `account` (its id) and
-        `amount_micro`, at most one a transaction and account. `accounts` is a temporary table of the locked rows of all of them.
-        For what cannot have been posted before: a key that was is refused by the database, and the whole with it."""
+        """Post what two selects of temporary tables give, in one statement however much it is: `transactions` the `transaction_id`
+        (drawn by the caller from the sequence of ledger_transaction), `key` and `memo` of each, `entries` the `transaction_id`,
+        `account` (its id) and `amount_micro`, at most one a transaction and account. `accounts` is a temporary table of the rows of
+        all of them (`id, currency, balance_micro, version`), locked by an earlier statement in ascending id: who forgets it is
+        refused by the database or waits in a deadlock, but posts nothing wrong.
+
+        For what cannot have been posted before: a key that was is refused, and the whole with it. The database also refuses what
+        does not sum to zero under each key in each currency.
+        """
         self.execute(_POST_NUMBERED.format(transactions=transactions, entries=entries, accounts=accounts), actor=self.actor, at=self.told())
 
     def lock(self, accounts: Sequence[LedgerName]) -> dict[LedgerName, int]:
