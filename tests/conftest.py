@@ -30,6 +30,7 @@ from data.settings import Settings
 from engine.services.rates import ensure_default_cards
 from tests.browser.profiles import Profiles
 from tests.programs import Programs
+from tests.signatures import believed
 
 ROOT = Path(__file__).resolve().parents[1]
 Corehours = Callable[..., subprocess.CompletedProcess[str]]
@@ -96,15 +97,25 @@ def server_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def extensions_are_checked_once() -> Iterator[None]:
+    """By this process; not for each lake that it opens."""
+    with believed(from_the_first=False):
+        yield
+
+
 @pytest.fixture(scope="session")
 def template(server_url: str) -> Iterator[str]:
-    """Name of a database with all tables and the default rate cards."""
+    """Name of a database with all tables, those of the analytics copy too, and the default rate cards."""
     name = f"template_{uuid.uuid4().hex[:12]}"
     _execute(server_url, f"create database {name}")
     engine = connect(_of(server_url, name))
     migrate(engine)
     with tempfile.TemporaryDirectory() as home:
-        Store(engine, Settings(home=Path(home), audit_key=AUDIT_KEY)).run(ensure_default_cards)
+        store = Store(engine, Settings(home=Path(home), audit_key=AUDIT_KEY))
+        store.run(ensure_default_cards)
+        store.lake.rebuild()
+        store.lake.close()
     engine.dispose()
     yield name
     _execute(server_url, f"drop database {name} with (force)")

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
 
+from tests.signatures import believed
+
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (*(f"commands.{path.stem}" for path in sorted((ROOT / "commands").glob("[a-z]*.py"))), "webhooks.app", "webhooks.worker",
             "ingest.run", "pandas", "altair")
@@ -99,4 +101,5 @@ def _run(module: str, words: tuple[str, ...], environment: dict[str, str], out: 
     time.tzset()
     os.chdir(ROOT)
     sys.argv = [module, *words]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    with believed(from_the_first=True):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
