@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import bcrypt
 import psycopg
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
 from dashboard.gate import SESSION_COOKIE
+from data import passwords
 from data.postgres.store import Store, connect
 from data.settings import Settings
 from engine.policy import OPERATOR
@@ -38,7 +38,6 @@ from tests.programs import Program, Programs
 ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = {"researcher": Role.RESEARCHER, "pi": Role.RESEARCHER, "admin": Role.ADMIN, "finance": Role.FINANCE,
           "auditor": Role.AUDITOR}
-QUICK = bcrypt.gensalt(4)           # a password that is checked in a millisecond: how long it takes is test_sign_in's subject
 OpenAs = Callable[..., Page]
 expect.set_options(timeout=15_000)             # a busy machine is slow, not wrong
 
@@ -153,7 +152,7 @@ def free_port() -> int:
 
 def add_person(site: Site, name: str, role: Role, projects: tuple[str, ...] = ()) -> None:
     """Somebody who can sign in with `Site.password(name)`."""
-    hashed = bcrypt.hashpw(Site.password(name).encode(), QUICK).decode()
+    hashed = passwords.hashed(Site.password(name))
     site.store.run(lambda tx: users.add(tx, name, role, hashed, projects=projects, by=OPERATOR), actor=OPERATOR.name)
 
 

@@ -24,6 +24,7 @@ def test_add_prints_a_password_once_that_works(corehours: Corehours, store: Stor
                                 "--lead", "genomics", "--json").stdout)
     assert (made["role"], made["payer"], made["projects"]) == ("researcher", "somchai.p", ["ai-lab", "genomics"])
     assert passwords.matches(made["password"], hash_of(store, "pia"))
+    assert hash_of(store, "pia").startswith("$2b$12$"), "what costs us a quarter of a second costs who guesses as much"
     listed = json.loads(corehours("users", "list", "--json").stdout)
     assert listed == [{"name": "pia", "role": "researcher", "payer": "somchai.p", "projects": ["ai-lab", "genomics"],
                        "disabled": False, "email": "", "language": "en"}]

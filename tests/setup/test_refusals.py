@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Corehours
+from tests.conftest import Corehours
+from tests.programs import Programs
 
 
 @pytest.mark.parametrize("variable, value, words", [
@@ -49,8 +48,8 @@ def test_an_empty_variable_is_as_good_as_none(corehours: Corehours) -> None:
     ({"COREHOURS_STRIPE_SECRET_KEY": "sk_live_x", "COREHOURS_STRIPE_WEBHOOK_SECRET": "whsec_hidden"}, "is a live key"),
     ({"COREHOURS_PAYMENT_PROVIDER": "strype"}, "COREHOURS_PAYMENT_PROVIDER is 'strype'; known are"),
 ])
-def test_a_sidecar_that_may_not_start_says_so_in_one_line(installation_env: dict[str, str], given: dict[str, str], words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "webhooks", "--port", "1"], env={**installation_env, **given}, cwd=ROOT,
-                          capture_output=True, text=True, timeout=60, check=False)
+def test_a_sidecar_that_may_not_start_says_so_in_one_line(
+        installation_env: dict[str, str], programs: Programs, given: dict[str, str], words: str) -> None:
+    done = programs.run("webhooks", ["--port", "1"], {**installation_env, **given})
     assert done.returncode == 1 and words in done.stderr
     assert len(done.stderr.splitlines()) == 1 and "whsec_hidden" not in done.stderr and "sk_live_x" not in done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +16,7 @@ import pytest
 from data.postgres.schema import newest
 from data.postgres.server import Server, ServerTrouble, running
 from data.settings import Settings
+from tests.programs import Program, Programs
 
 
 @pytest.fixture
@@ -25,6 +24,16 @@ def home() -> Iterator[Path]:
     """A short folder that only we may enter, as a fresh clone's often is."""
     with tempfile.TemporaryDirectory(prefix="ch-") as folder:
         yield Path(folder) / "var"
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[Path]:
+    """Another that was made before, for tests that leave nothing running in it."""
+    with tempfile.TemporaryDirectory(prefix="ch-") as folder:
+        home = Path(folder) / "var"
+        with running(Settings(home=home), durable=False):
+            pass
+        yield home
 
 
 def ask(url: str, question: str) -> object:
@@ -41,9 +50,9 @@ def test_first_use_makes_starts_and_stops_it(home: Path) -> None:
     assert Server(home).processes() == []
 
 
-def test_it_is_private(home: Path) -> None:
-    with running(Settings(home=home), durable=False) as url:
-        postgres = home / "postgres"
+def test_it_is_private(used: Path) -> None:
+    with running(Settings(home=used), durable=False) as url:
+        postgres = used / "postgres"
         assert oct(postgres.stat().st_mode)[-3:] == "700"
         assert oct((postgres / "password").stat().st_mode)[-3:] == "600"
         with pytest.raises(psycopg.OperationalError, match="password"):
@@ -51,12 +60,12 @@ def test_it_is_private(home: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is turned into somebody else")
-def test_as_root_it_runs_as_another_user_and_opens_no_folder(home: Path) -> None:
-    home.parent.chmod(0o700)
-    with running(Settings(home=home), durable=False):
-        postmaster = Server(home).processes()[0]
+def test_as_root_it_runs_as_another_user_and_opens_no_folder(used: Path) -> None:
+    used.parent.chmod(0o700)
+    with running(Settings(home=used), durable=False):
+        postmaster = Server(used).processes()[0]
         assert Path(f"/proc/{postmaster}").stat().st_uid != 0
-        assert oct(home.parent.stat().st_mode)[-3:] == "700"
+        assert oct(used.parent.stat().st_mode)[-3:] == "700"
 
 
 def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
@@ -69,8 +78,8 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     server.sockets.rmdir()
 
 
-def test_the_last_to_leave_stops_it(home: Path) -> None:
-    first, second = Server(home, durable=False), Server(home, durable=False)
+def test_the_last_to_leave_stops_it(used: Path) -> None:
+    first, second = Server(used, durable=False), Server(used, durable=False)
     with first.used():
         with second.used():
             pass
@@ -78,23 +87,25 @@ def test_the_last_to_leave_stops_it(home: Path) -> None:
     assert not first.answers()
 
 
-def test_eight_at_once(home: Path) -> None:
+def test_eight_at_once(home: Path, programs: Programs, tmp_path: Path) -> None:
     """Eight processes begin together, each asks one question; one server serves them, none stays."""
-    script = ("import sys, pathlib, psycopg\nfrom data.postgres.server import Server\n"
-              "server = Server(pathlib.Path(sys.argv[1]), durable=False)\n"
-              "with server.used():\n    print(psycopg.connect(server.url).execute('select 7').fetchone()[0])\n")
-    many = [subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    assert [process.communicate(timeout=60)[0] for process in many] == ["7\n"] * 8
+    many = [programs.start("tests.setup.asking", [str(home)], os.environ, tmp_path / str(number)) for number in range(8)]
+    assert [said_by(one) for one in many] == ["7\n"] * 8
     assert Server(home).processes() == []
 
 
-def test_eight_commands_at_once_with_none_running(home: Path) -> None:
+def test_eight_commands_at_once_with_none_running(home: Path, programs: Programs, tmp_path: Path) -> None:
     """Eight commands find no installation: one database is made, and nothing runs afterwards."""
     environment = {**os.environ, "COREHOURS_HOME": str(home)}
-    many = [subprocess.Popen([sys.executable, "-m", "commands", "migrate"], stdout=subprocess.PIPE, text=True,
-                             env=environment) for _ in range(8)]
-    assert {process.communicate(timeout=120)[0] for process in many} == {f"The database is at {newest()}.\n"}
+    many = [programs.start("commands", ["migrate"], environment, tmp_path / str(number)) for number in range(8)]
+    assert {said_by(one) for one in many} == {f"The database is at {newest()}.\n"}
     assert Server(home).processes() == []
+
+
+def said_by(program: Program, seconds: float = 120) -> str:
+    """What it said when it has ended, and why it failed."""
+    program.process.join(seconds)
+    return program.said()
 
 
 @pytest.mark.parametrize("whom", ["postmaster", "everybody"])
@@ -112,9 +123,9 @@ def test_after_kill_9_it_starts_cleanly(home: Path, whom: str) -> None:
     assert server.processes() == []
 
 
-def test_a_backend_that_lingers_after_its_postmaster_is_ended(home: Path) -> None:
+def test_a_backend_that_lingers_after_its_postmaster_is_ended(used: Path) -> None:
     """A stopped (SIGSTOP) backend never notices that its postmaster died and keeps the shared memory."""
-    server = Server(home, durable=False)
+    server = Server(used, durable=False)
     with server.used():
         backend = psycopg.connect(server.url)
         os.kill(backend.info.backend_pid, signal.SIGSTOP)
@@ -124,9 +135,9 @@ def test_a_backend_that_lingers_after_its_postmaster_is_ended(home: Path) -> Non
         backend.close()
 
 
-def test_a_full_server_is_not_taken_for_a_dead_one(home: Path) -> None:
+def test_a_full_server_is_not_taken_for_a_dead_one(used: Path) -> None:
     """All hundred connections are taken: the next is refused, and the server left in peace."""
-    server = Server(home, durable=False)
+    server = Server(used, durable=False)
     with server.used():
         before = server.processes()[0]
         crowd = [psycopg.connect(server.url)]
@@ -139,9 +150,9 @@ def test_a_full_server_is_not_taken_for_a_dead_one(home: Path) -> None:
             one.close()
 
 
-def test_one_that_is_slow_is_waited_for(home: Path) -> None:
+def test_one_that_is_slow_is_waited_for(used: Path) -> None:
     """A postmaster that does not answer for a while (here: stopped for half a second) is not ended."""
-    server = Server(home, durable=False)
+    server = Server(used, durable=False)
     with server.used():
         before = server.processes()[0]
         os.kill(before, signal.SIGSTOP)
@@ -150,21 +161,20 @@ def test_one_that_is_slow_is_waited_for(home: Path) -> None:
         assert server.processes()[0] == before
 
 
-def test_a_user_that_was_killed_holds_nothing(home: Path) -> None:
-    script = ("import sys, pathlib, time\nfrom data.postgres.server import Server\n"
-              "with Server(pathlib.Path(sys.argv[1]), durable=False).used():\n    print('in', flush=True); time.sleep(60)\n")
-    user = subprocess.Popen([sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True)
-    assert user.stdout and user.stdout.readline() == "in\n"
+def test_a_user_that_was_killed_holds_nothing(used: Path, programs: Programs, tmp_path: Path) -> None:
+    user = programs.start("tests.setup.asking", [str(used), "and stay"], os.environ, tmp_path)
+    while not user.out.read_text():
+        assert user.ended() is None, user.said()
+        time.sleep(0.02)
     user.kill()
-    user.wait()
     for _ in range(100):                # its keeper sees that nobody is left
-        if not Server(home).processes():
+        if not Server(used).processes():
             break
         time.sleep(0.1)
-    assert Server(home).processes() == []
-    with running(Settings(home=home), durable=False) as url:
+    assert Server(used).processes() == []
+    with running(Settings(home=used), durable=False) as url:
         assert ask(url, "select 1") == 1
-    assert Server(home).processes() == []
+    assert Server(used).processes() == []
 
 
 def test_a_home_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -174,11 +184,11 @@ def test_a_home_that_cannot_be_written_is_said_in_one_sentence(tmp_path: Path) -
             pass
 
 
-def test_threads_share_it_too(home: Path) -> None:
+def test_threads_share_it_too(used: Path) -> None:
     answers: list[object] = []
 
     def work() -> None:
-        with running(Settings(home=home), durable=False) as url:
+        with running(Settings(home=used), durable=False) as url:
             answers.append(ask(url, "select 1"))
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -115,12 +115,29 @@ def test_what_is_killed_is_started_again(running: Up) -> None:
     assert wait_until(lambda: answer(running.sidecar_port, "/readyz") == 200)
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
-def test_told_to_stop_it_leaves_nothing_and_starts_again_without_setting_up(home: Path, tmp_path: Path, how: signal.Signals) -> None:
-    """The second start finds everything made: the cluster, the schema, the keys."""
+def test_told_to_stop_or_killed_it_leaves_nothing_and_starts_again(running: Up, tmp_path: Path) -> None:
+    """The last of those: it is told to stop. The second start finds everything made: the cluster, the schema, the keys. When all of
+    that is killed, database included, nothing stays, and a third start mends what it finds."""
+    assert running.interrupt(signal.SIGTERM) == 0
+    assert nothing_left(running)
+    made = {path: path.stat().st_ino for path in set_up_once(running.home)}
+    with up(COREHOURS, running.home, tmp_path / "second", "--empty") as second:
+        second.wait_for("Ready in")
+        assert {path: path.stat().st_ino for path in set_up_once(running.home)} == made
+        second.process.kill()
+        kill(processes_of(f"--port {second.port}", f"--port {second.sidecar_port}", str(running.home)))
+        kill(Server(running.home).processes())
+        second.process.wait()
+    with up(COREHOURS, running.home, tmp_path / "third", "--empty") as third:
+        third.wait_for("Ready in")
+    assert nothing_left(second)
+
+
+@pytest.mark.long
+def test_interrupted_it_leaves_nothing_and_starts_again_without_setting_up(home: Path, tmp_path: Path) -> None:
     with up(COREHOURS, home, tmp_path / "first", "--empty") as first:
         first.wait_for("Ready in")
-        assert first.interrupt(how) == 0
+        assert first.interrupt(signal.SIGINT) == 0
         assert nothing_left(first)
     made = {path: path.stat().st_ino for path in set_up_once(home)}
     with up(COREHOURS, home, tmp_path / "second", "--empty") as second:
@@ -128,14 +145,11 @@ def test_told_to_stop_it_leaves_nothing_and_starts_again_without_setting_up(home
         assert {path: path.stat().st_ino for path in set_up_once(home)} == made
 
 
-@pytest.mark.parametrize("whom", [pytest.param("supervisor", marks=pytest.mark.long), "everybody"])
-def test_after_kill_9_nothing_is_left_and_it_starts_again(home: Path, tmp_path: Path, whom: str) -> None:
+@pytest.mark.long
+def test_when_only_the_supervisor_is_killed_nothing_is_left_and_it_starts_again(home: Path, tmp_path: Path) -> None:
     with up(COREHOURS, home, tmp_path / "first", "--empty") as first:
         first.wait_for("Ready in")
         first.process.kill()
-        if whom == "everybody":
-            kill(processes_of(f"--port {first.port}", f"--port {first.sidecar_port}", str(home)))
-            kill(Server(home).processes())
         first.process.wait()
     with up(COREHOURS, home, tmp_path / "second", "--empty") as second:
         second.wait_for("Ready in")
