@@ -6,6 +6,7 @@ COREHOURS_TEST_SERVER=postgresql://… uses a server that is there already.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -49,7 +50,9 @@ made_here: list[str] = []
 
 
 def pytest_configure() -> None:
-    """A bare environment, and one short folder (sockets have short names) for the server of this run."""
+    """A bare environment, and one short folder (sockets have short names) for the server of this run. What is imported and collected
+    now stays to the end: nothing of it is looked through for garbage."""
+    gc.disable()
     for name in [name for name in os.environ if name.startswith("COREHOURS_") and not name.startswith("COREHOURS_TEST_")]:
         del os.environ[name]
     os.environ.pop("DATABASE_URL", None)
@@ -66,6 +69,12 @@ def _quick_folder() -> str | None:
     that others write to takes a second for each."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOMY else None
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure() -> None:

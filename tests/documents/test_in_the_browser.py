@@ -43,7 +43,7 @@ def owed(site: Site, payer: str) -> tuple[Receipt, Payment]:    # noqa: F811
 
 def test_a_receipt_comes_down_in_english_and_thai(open_as: OpenAs, site: Site) -> None:    # noqa: F811
     receipt, _ = owed(site, "paper-alice")
-    for scheme in ("light", "dark"):
+    for scheme in ("dark", "light") if SHOTS else ("light",):
         page = open_as("finance", f"/receipt?id={receipt.id}", scheme=scheme)
         expect(page.get_by_role("button", name="PDF", exact=True)).to_be_visible()
         shot(page, f"receipt-{scheme}")

@@ -24,7 +24,7 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])     # but for the colours it is the same page
 def test_a_line_of_a_receipt_explains_itself(open_as: OpenAs, site: Site, scheme: str) -> None:    # noqa: F811
     if not site.store.read(lambda tx: tx.receipts.all(["researcher"])):        # whichever comes first
         publish(site.store, "cpu: 1, gpu: 5, mem: 0.5", more=PEAK)
