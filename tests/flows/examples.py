@@ -26,6 +26,13 @@ def keep_runs(store: Store, *runs: dict[str, object]) -> Kept:
     return keep(store, UsageBatch(source="file", origin="example", lines=len(runs), frames=(frame(*runs),)))
 
 
+def forget_copy(store: Store) -> None:
+    """The catalog of the analytics copy is not there: as in an installation that was just made."""
+    store.lake.close()
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("drop schema lake cascade")
+
+
 def bill(store: Store, payer: str = "alice", before: datetime = LATER) -> Receipt:
     """A receipt made by the operator."""
     return store.run(lambda tx: create_receipt(tx, payer, before, OPERATOR), actor="operator")

@@ -12,6 +12,7 @@ from engine.policy import OPERATOR
 from engine.services.payers import set_tier
 from engine.usage import Rejection
 from engine.users import Role
+from tests.flows.examples import forget_copy
 from tests.pages_operations.conftest import Visit, said
 from tests.pages_operations.given import job, receipt, run
 
@@ -31,7 +32,8 @@ def test_a_researcher_gets_a_sentence_and_no_figure(visit: Visit, store: Store, 
 
 @pytest.mark.parametrize("role", READERS)
 @pytest.mark.parametrize("file", PAGES)
-def test_readers_get_every_page_also_when_nothing_is_there(visit: Visit, file: str, role: Role) -> None:
+def test_readers_get_every_page_also_when_nothing_is_there(visit: Visit, store: Store, file: str, role: Role) -> None:
+    forget_copy(store)
     page = visit(file, role)
     assert not page.exception, page.exception
     assert page.title or page.header

@@ -19,7 +19,7 @@ from engine.rates import Modifier, Policy, Price, RateCard, Rounding, Step, flat
 from engine.rerating import Effect, drafted
 from engine.services.rerating import rerate_cards, shadow
 from tests.engine.usage_frames import ENDED, run
-from tests.flows.examples import bill, broken, keep_runs
+from tests.flows.examples import bill, broken, forget_copy, keep_runs
 
 DAY = 86_400
 START = datetime.fromtimestamp(ENDED - 40 * DAY, UTC)
@@ -144,6 +144,12 @@ def test_a_copy_that_is_behind_is_not_asked(store: Store) -> None:
     with store.lake.cursor() as duck:
         duck.execute("delete from lake.usage_fact")
     assert tried(store, [replace(LADDER, prices=flat_prices(cpu=7))], None, None, OPERATOR).jobs == 1
+
+
+def test_before_the_first_usage_there_may_be_no_copy(store: Store) -> None:
+    forget_copy(store)
+    for dated in (False, True):
+        assert tried(store, [LADDER], None, None, OPERATOR, dated=dated).jobs == 0
 
 
 @pytest.mark.parametrize("lot", [7, 65_536])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
@@ -14,15 +14,24 @@ import sqlalchemy as sa
 from data.analytics import lake
 from data.postgres.store import Store
 from ingest.keep import keep
-from tests.conftest import ROOT
+from tests.programs import Program, Programs
 from tests.scale import writer
 from tests.usage.frames import batch
 
+Start = Callable[..., Program]
 
-def started(environment: dict[str, str], number: int, batches: int, count: int, **more: str) -> subprocess.Popen[str]:
-    """A worker process that keeps so many batches of so many runs."""
-    words = [sys.executable, "-m", "tests.scale.writer", *map(str, (number, batches, count))]
-    return subprocess.Popen(words, cwd=ROOT, env={**environment, **more}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+@pytest.fixture
+def started(environment: dict[str, str], programs: Programs, tmp_path: Path) -> Start:
+    """`started(1, 3, 30)`: a worker process that keeps so many batches of so many runs."""
+    return lambda number, batches, count, **more: programs.start("tests.scale.writer", [str(number), str(batches), str(count)],
+                                                                 {**environment, **more}, tmp_path / f"writer{number}")
+
+
+def ended(worker: Program) -> tuple[str, int | None]:
+    """What it said, and how it ended."""
+    worker.process.join(120)
+    return worker.said(), worker.ended()
 
 
 def sums(store: Store, table: str) -> tuple[int, int]:
@@ -62,13 +71,13 @@ class Reader(threading.Thread):
             self.torn += [(facts, daily)] if facts != daily else []
 
 
-def test_three_workers_write_while_others_read(remote: Store, environment: dict[str, str], service: str, bucket: str) -> None:
+def test_three_workers_write_while_others_read(remote: Store, started: Start, service: str, bucket: str) -> None:
     """Each reading in between finds whole batches only. One worker is killed when its last batch is half in the bucket."""
     lake.verify(remote)                                     # makes the empty tables
     reader = Reader(remote)
     reader.start()
-    workers = [started(environment, 1, 3, 30), started(environment, 2, 3, 30), started(environment, 3, 2, 30, DIE_AT="written")]
-    said = [(worker.communicate(timeout=120)[0], worker.returncode) for worker in workers]
+    workers = [started(1, 3, 30), started(2, 3, 30), started(3, 2, 30, DIE_AT="written")]
+    said = [ended(worker) for worker in workers]
     reader.done.set()
     reader.join()
     assert said == [("", 0), ("", 0), ("", -signal.SIGKILL)]
@@ -80,9 +89,8 @@ def test_three_workers_write_while_others_read(remote: Store, environment: dict[
 
 
 @pytest.mark.parametrize("place", writer.PLACES)
-def test_who_comes_after_a_killed_worker_makes_the_copy_whole(remote: Store, environment: dict[str, str], place: str) -> None:
-    killed = started(environment, 1, 1, 20, DIE_AT=place)
-    assert (killed.communicate(timeout=60)[0], killed.returncode) == ("", -signal.SIGKILL)
+def test_who_comes_after_a_killed_worker_makes_the_copy_whole(remote: Store, started: Start, place: str) -> None:
+    assert ended(started(1, 1, 20, DIE_AT=place)) == ("", -signal.SIGKILL)
     assert pending(remote) == 1
     keep(remote, batch(*writer.runs(2, 0, 20)))
     assert pending(remote) == 0

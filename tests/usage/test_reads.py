@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -15,10 +13,11 @@ from data.analytics import lake
 from data.analytics.reads import Asked, as_of, daily, monthly, top, totals
 from data.postgres.store import Store, connect
 from ingest.keep import keep
+from tests.flows.examples import forget_copy
+from tests.programs import Programs
 from tests.usage.frames import NOON, batch, run
 
 DAY = 86_400
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_sums_by_day_month_and_account(store: Store) -> None:
@@ -34,6 +33,14 @@ def test_sums_by_day_month_and_account(store: Store) -> None:
     assert totals(store.lake, november, by=["payer"]).select("payer", "jobs").rows() == [("alice", 1)]
     assert totals(store.lake, Asked(payers=())).is_empty()
     assert as_of(store.lake) is not None
+
+
+def test_before_the_first_usage_there_may_be_no_catalog(store: Store) -> None:
+    """Nothing is read of it, and the first usage makes it."""
+    forget_copy(store)
+    assert daily(store.lake).is_empty() and as_of(store.lake) is None
+    keep(store, batch(run(1)))
+    assert totals(store.lake)["jobs"].to_list() == [1] and lake.verify(store) == []
 
 
 def test_the_dearest_first(store: Store) -> None:
@@ -68,29 +75,14 @@ def test_only_known_columns_can_be_asked(store: Store) -> None:
         daily(store.lake, by=["1; drop table"])
 
 
-WRITER = """
-import sys
-from data.postgres.store import Store, connect
-from data.settings import load
-from ingest.keep import keep
-from tests.usage.frames import batch, run
-store = Store(connect(load().database_url.get_secret_value()), load())
-for step in range(4):
-    first = int(sys.argv[1]) * 1000 + step * 50
-    kept = keep(store, batch(*(run(first + job) for job in range(50))))
-    assert kept.new == 50, kept
-"""
-
-
-def test_three_writing_processes_and_a_reader(store: Store, installation_env: dict[str, str]) -> None:
+def test_three_writing_processes_and_a_reader(store: Store, installation_env: dict[str, str], programs: Programs, tmp_path: Path) -> None:
     """Whatever the reader sees is whole batches of 50 jobs; in the end both stores agree."""
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(number)], env=installation_env, cwd=ROOT)
-               for number in (1, 2, 3)]
+    writers = [programs.start("tests.usage.writing", [str(number)], installation_env, tmp_path / f"writer{number}") for number in (1, 2, 3)]
     seen = set()
-    while any(writer.poll() is None for writer in writers):
+    while any(writer.ended() is None for writer in writers):
         seen |= set(totals(store.lake)["jobs"].to_list())
         time.sleep(0.05)                # the writers want the processor too
-    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert [(writer.ended(), writer.said()) for writer in writers] == [(0, "")] * 3
     assert all(jobs % 50 == 0 for jobs in seen)
     assert totals(store.lake)["jobs"].to_list() == [600]
     assert lake.verify(store) == []
