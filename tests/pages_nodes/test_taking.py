@@ -58,6 +58,9 @@ def test_what_runs_shows_how_to_log_in_and_how_long_the_wallet_lasts(visit: Visi
     alice = lab.person("alice", "100")
     taken = lab.request(alice, "a100-1")
     do_jobs(lab)
+    began = lab.see(taken).active_at
+    assert began is not None
+    lab.later(began, seconds=0)
     page = visit("nodes", alice)
     assert "ssh alice@a100-1.example" in said(page) and "Wallet lasts: 5 h 00 m" in said(page)
     page = visit("allocation", alice, id=taken.id)
