@@ -13,6 +13,8 @@ from dashboard.gate import address_of
 
 QUIET = ("/static/", "/app/static/", "/_stcore/health", "/_stcore/host-config", "/healthz", "/media/", "/component/")
 
+LEFT = 499                              # who asked did not wait for the answer
+
 
 class RequestLog:
     """ASGI middleware that writes the line when the answer, or the websocket, is over."""
@@ -25,7 +27,7 @@ class RequestLog:
         if scope["type"] not in ("http", "websocket") or scope["path"].startswith(QUIET) or "/_stcore/h" in scope["path"]:
             await self.app(scope, receive, send)
             return
-        begun, status = time.monotonic(), 500
+        begun, status = time.monotonic(), 0
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -37,8 +39,9 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, watched)
+            status = status or LEFT
         finally:
-            say("request", method=scope.get("method", "WEBSOCKET"), path=scope["path"], status=status,
+            say("request", method=scope.get("method", "WEBSOCKET"), path=scope["path"], status=status or 500,
                 ms=round((time.monotonic() - begun) * 1000, 1), address=address_of(scope))
 
 

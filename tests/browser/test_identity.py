@@ -212,7 +212,7 @@ def test_the_log_has_a_line_a_request_and_no_secret(site: Site, open_as: OpenAs)
     page = open_as("researcher", "/usage?note=looked-for")
     lines = [json.loads(line) for line in site.dashboard.said().splitlines() if line.startswith("{")]
     assert {"/usage", "/auth/enter"} <= {line["path"] for line in lines if line["event"] == "request"}
-    assert all(line["status"] < 500 and line["address"] == "127.0.0.1" for line in lines)
+    assert [line for line in lines if line["status"] >= 500 or line["address"] != "127.0.0.1"] == []
     for secret in (cookie(page), site.password("researcher"), "looked-for"):
         assert secret not in site.dashboard.said()
 
