@@ -23,6 +23,8 @@ INK = {"light": "#5A6675", "dark": "#9AA6B5"}
 BAR = {"light": "#7B8AA1", "dark": "#8796AB"}
 CONFIG = {"displayModeBar": False}
 UNFINISHED = 0.45
+FEW = 2                         # points that make no line to look at: they are marked
+MINUTE = timedelta(minutes=1)
 
 
 def theme() -> str:
@@ -74,16 +76,24 @@ def curve(at: Sequence[datetime], values: Sequence[float | None], key: str, *, u
           height: int = 120, alt: str = "") -> Any:
     """One line over time in the site's zone, gaps where nothing was measured. `top` fixes the scale, 100 for a share."""
     tone = theme()
+    moments = [one.astimezone(zone()).replace(tzinfo=None) for one in at]
     figure = go.Figure(go.Scatter(
-        x=[one.astimezone(zone()).replace(tzinfo=None) for one in at], y=list(values), mode="lines", connectgaps=False,
+        x=moments, y=list(values), mode="lines" if len(moments) > FEW else "lines+markers", connectgaps=False,
         line={"color": BAR[tone], "width": 1.6}, fill="tozeroy" if top else None,
         hovertemplate=f"%{{x|%-d %b %H:%M}}: %{{y:,.0f}} {unit}<extra></extra>"))
     figure.update_layout(height=height, margin={"l": 0, "r": 0, "t": 6, "b": 0}, showlegend=False, hovermode="closest")
     figure.update_xaxes(showgrid=False, fixedrange=True, title=None, type="date", nticks=6,
-                        tickformat=_tick_format(at))
+                        tickformat=_tick_format(at), range=_around(moments))
     figure.update_yaxes(nticks=3, zeroline=False, fixedrange=True, title=None, tickformat=",.0f", rangemode="tozero",
                         **({"range": [0, top * 1.03]} if top else {}))
     return st.plotly_chart(figure, key=key, config=CONFIG, alt=alt or None)
+
+
+def _around(moments: Sequence[datetime]) -> list[datetime] | None:
+    """What an axis shows where less than a minute is to be shown: a minute."""
+    if not moments or max(moments) - min(moments) >= MINUTE:
+        return None
+    return [min(moments) - MINUTE / 2, min(moments) + MINUTE / 2]
 
 
 def _tick_format(at: Sequence[datetime]) -> str:
