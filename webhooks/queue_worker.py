@@ -22,7 +22,7 @@ T = TypeVar("T")
 OUTAGE_SECONDS = 2.0            # before the database is asked again
 DRAIN_SECONDS = 5.0             # for what is due, once it is told to stop
 GIVE_WAY_SECONDS = 1.0          # before each piece of work, at most
-LOOK_SECONDS = 0.02             # whether it may go on
+LOOK_SECONDS = 0.1              # whether it may go on: as long as a crowd is remembered
 HEARD_SECONDS = 0.02            # what is announced so soon after is heard with it
 
 
