@@ -20,7 +20,7 @@ from bench.sites import Served, served
 from data.postgres.schema import migrate
 from data.postgres.store import connect
 
-WARM_UP, TURNS = 6, 5            # turns before those that are measured: a server makes its plans and caches in them
+WARM_UP, TURNS = 11, 5           # turns before those that are measured: it takes ten until the server keeps its plans
 MEASURED = ("seconds", "cpu_seconds", "peak_mib")
 
 

@@ -28,11 +28,12 @@ class LoopStopped(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
-    """When the loop last turned, and since when and why it is stopped."""
+    """When the loop last turned, since when and why it is stopped; `at` is the site's clock when that was read."""
 
     beat_at: datetime | None
     stopped_at: datetime | None
     reason: str
+    at: datetime
 
     @property
     def running(self) -> bool:

@@ -53,7 +53,7 @@ class BillingLoop:
         while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
             done.append(self._batch_of(done[-1]))
         stopped = self._heed(done[-1])
-        return self._end([one for one in done if one.allocations], stopped) if done[0].allocations else None
+        return self._end([one for one in done if one.allocations], stopped) if done[0].run_id else None
 
     def _heed(self, last: Billed) -> bool:
         """Whether the loop is to be stopped, which is done, or was stopped already."""
@@ -68,11 +68,11 @@ class BillingLoop:
         turn = Turn(self._by, self._batch, self._distrust)
         return self._store.run(lambda tx: bill_batch(tx, turn, before), actor=ACTOR, place="billing.charge")
 
-    def _distrust(self, site: datetime, state: LoopState) -> str:
+    def _distrust(self, state: LoopState) -> str:
         """Why the site's clock cannot be trusted at this moment. What was read well is the next one's measure."""
-        now = Reading(site, self._steady())
+        now = Reading(state.at, self._steady())
         if self._last is None and not self._resumed:
-            why = distrust_at_start(site, self._clock(), state.beat_at)
+            why = distrust_at_start(state.at, self._clock(), state.beat_at)
         else:
             why = distrust(now, self._last)
         if not why:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from engine.billing import DEPLETED, Ended, LoopState, Warned
 from engine.errors import IllegalMove
@@ -26,7 +25,7 @@ class Turn:
 
     by: str
     most: int
-    distrust: Callable[[datetime, LoopState], str]
+    distrust: Callable[[LoopState], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +48,14 @@ def bill_batch(tx: Transaction, turn: Turn, before: Billed | None = None) -> Bil
     state = tx.billing.loop(lock=True)
     if not state.running:
         return Billed(was_stopped=state.reason)
-    if why := turn.distrust(tx.now, state):
+    if why := turn.distrust(state):
         return Billed(stopped=why)
-    if before is None:
-        tx.billing.beat(tx.now)
-        if not tx.billing.due():
-            return Billed()
+    run_id = before.run_id if before else tx.billing.beat(turn.by)
+    if not run_id:
+        return Billed()
     claimed = tx.billing.claim(turn.most, before.last if before else "")
     if not claimed.allocations:
-        return Billed()
-    run_id = before.run_id if before else tx.billing.begin_run(turn.by)
+        return Billed(run_id)
     decided = tx.billing.decide()
     tx.billing.write(run_id)
     ended = tx.billing.stop_depleted(DEPLETED) if decided.short else []

@@ -32,20 +32,22 @@ create temp table if not exists billing_charge (
   id varchar(30), currency char(3), wallet_account bigint, income_account bigint, charged_to timestamptz, paid_seconds bigint,
   short boolean, amount bigint, transaction_id bigint) on commit delete rows"""
 _CLAIM = """
-insert into billing_due
 with due as materialized (
   select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
          least(site_now(), until_at) as until
   from allocation
   where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
-  order by id limit :most for update skip locked)
-select d.id, d.currency, w.id as wallet_account, i.id as income_account, price, charged_to, billed_seconds,
-       charged_micro, floor(date_part('epoch', until - active_at) / interval_seconds)::bigint * interval_seconds
-         - date_part('epoch', charged_to - active_at)::bigint as seconds
-from due d left join ledger_account w on (w.kind, w.owner, w.currency) = ('wallet', d.wallet, d.currency)
-left join ledger_account i on (i.kind, i.owner, i.currency) = ('income', :meter, d.currency)"""
-_CLAIMED = ("select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds,"
-            " count(*) filter (where wallet_account is null or income_account is null) as nameless from billing_due")
+  order by id limit :most for update skip locked),
+claimed as (
+  insert into billing_due
+  select d.id, d.currency, w.id as wallet_account, i.id as income_account, price, charged_to, billed_seconds,
+         charged_micro, floor(date_part('epoch', until - active_at) / interval_seconds)::bigint * interval_seconds
+           - date_part('epoch', charged_to - active_at)::bigint as seconds
+  from due d left join ledger_account w on (w.kind, w.owner, w.currency) = ('wallet', d.wallet, d.currency)
+  left join ledger_account i on (i.kind, i.owner, i.currency) = ('income', :meter, d.currency)
+  returning id, seconds, wallet_account, income_account)
+select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds,
+       count(*) filter (where wallet_account is null or income_account is null) as nameless from claimed"""
 _ACCOUNTS = ("select distinct 'wallet' as kind, a.wallet as owner, a.currency from billing_due d join allocation a on a.id = d.id"
              " union all select distinct 'income', cast(:meter as text), currency from billing_due")
 _LOCK_ACCOUNTS = """
@@ -54,7 +56,6 @@ select id, currency, side, balance_micro, version from ledger_account
 where id in (select wallet_account from billing_due union select income_account from billing_due) order by id for update"""
 # What all before it in its wallet cost is gone; the rest pays for it, or for as many of its seconds as it can.
 _DECIDE = """
-insert into billing_charge
 with frozen as (
   select a.id, sum(f.amount_micro) as micro from wallet_freeze f
   join ledger_account a on (a.kind, a.owner, a.currency) = ('wallet', f.owner, f.currency) where lifted_at is null group by 1),
@@ -72,10 +73,13 @@ paid as (
   from left_over),
 costed as (
   select *, (billed_seconds + paid_seconds) * (price / 3600) + (billed_seconds + paid_seconds) * (price % 3600) / 3600 - charged_micro
-      as amount from paid)
-select id, currency, wallet_account, income_account, charged_to, paid_seconds, short, amount,
-       case when amount > 0 then nextval('ledger_transaction_id_seq') end as transaction_id
-from (select * from costed order by id) in_order"""
+      as amount from paid),
+decided as (
+  insert into billing_charge
+  select id, currency, wallet_account, income_account, charged_to, paid_seconds, short, amount,
+         case when amount > 0 then nextval('ledger_transaction_id_seq') end
+  from (select * from costed order by id) in_order returning currency, amount, short)
+select currency, sum(amount) as micro, bool_or(short) as short from decided group by 1"""
 _CHARGE = """
 insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)
 select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
@@ -86,7 +90,6 @@ from billing_charge where amount > 0 order by id"""
 _ENTRIES = """
 select transaction_id, account, amount_micro from billing_charge
 cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro) where amount > 0"""
-_TOTALS = "select currency, sum(amount) as micro, bool_or(short) as short from billing_charge group by 1"
 _STOP = """
 with ended as (
   update allocation a set state = 'stopping', reason = :reason, stopped_at = a.charged_to
@@ -120,6 +123,11 @@ fallen as (
   on conflict (wallet, currency) do update set level = excluded.level, at = excluded.at where runway_warning.level < excluded.level
   returning wallet, currency, level)
 select wallet, currency, f.level, available, burn, user_ids from fallen f join levelled l using (wallet, currency) order by 1, 2"""  # noqa: S608
+_BEAT = """
+with beat as (update billing_loop set beat_at = site_now() where stopped_at is null)
+insert into billing_run (by) select :by where exists (
+  select from allocation where state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at))
+returning id"""
 _RUN = "id, started_at, ended_at, by, batches, allocations, depleted, warned, totals, lag_seconds"
 _RUNS = f"select {_RUN} from billing_run order by id desc"  # noqa: S608
 _END_RUN = ("update billing_run set ended_at = clock_timestamp(), batches = :batches, allocations = :allocations, depleted = :depleted,"
@@ -150,12 +158,6 @@ class BillingShelf(Shelf):
         super().__init__(connection)
         self.actor, self.ledger = actor, ledger
 
-    def due(self) -> bool:
-        """Whether there is anything to charge."""
-        row = self.one("select exists (select from allocation where state = 'active'"
-                       " and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)) as due")
-        return bool(row and row.due)
-
     def claim(self, most: int, after: str) -> Claimed:
         """Take up to `most` allocations with ids above `after` that are due and that nobody has in hand."""
         self.execute(_TABLES)
@@ -167,16 +169,14 @@ class BillingShelf(Shelf):
         return Claimed(int(row.found), row.last, int(row.seconds))
 
     def _claim(self, most: int, after: str) -> sa.Row[Any]:
-        self.execute(_CLAIM, most=most, after=after, meter=METER)
-        row = self.one(_CLAIMED)
+        row = self.one(_CLAIM, most=most, after=after, meter=METER)
         assert row is not None
         return row
 
     def decide(self) -> Decided:
         """Lock the wallets of what was claimed, and reckon what each pays."""
         self.execute(_LOCK_ACCOUNTS)
-        self.execute(_DECIDE)
-        totals = self.rows(_TOTALS)
+        totals = self.rows(_DECIDE)
         return Decided({row.currency: int(row.micro) for row in totals}, any(row.short for row in totals))
 
     def write(self, run_id: int) -> None:
@@ -195,13 +195,14 @@ class BillingShelf(Shelf):
 
     def loop(self, lock: bool = False) -> LoopState:
         """Whether charges may go on. Locked, nobody stops it and no other sidecar charges before this transaction ends."""
-        row = self.one(f"select beat_at, stopped_at, reason from billing_loop {'for update' if lock else ''}")  # noqa: S608
+        row = self.one(f"select beat_at, stopped_at, reason, site_now() as at from billing_loop {'for update' if lock else ''}")  # noqa: S608
         assert row is not None
         return LoopState(**row._mapping)
 
-    def beat(self, at: datetime) -> None:
-        """A turn of the loop."""
-        self.execute("update billing_loop set beat_at = :at where stopped_at is null", at=at)
+    def beat(self, by: str) -> int:
+        """A turn of the loop by that sidecar; the number of a new run where there is something to charge, else 0."""
+        row = self.one(_BEAT, by=by)
+        return int(row.id) if row else 0
 
     def stop_loop(self, at: datetime, reason: str) -> bool:
         """Stop it everywhere; False when it was stopped already."""
@@ -212,12 +213,6 @@ class BillingShelf(Shelf):
         """Let it go on from `at`; False when it was not stopped."""
         return self.execute("update billing_loop set stopped_at = null, reason = '', beat_at = :at where stopped_at is not null",
                             at=at) == 1
-
-    def begin_run(self, by: str) -> int:
-        """A new run, by that sidecar."""
-        row = self.one("insert into billing_run (by) values (:by) returning id", by=by)
-        assert row is not None
-        return int(row.id)
 
     def end_run(self, run_id: int, *, batches: int, allocations: int, depleted: int, warned: int, totals: Mapping[str, int],
                 lag_seconds: int) -> BillingRun:
