@@ -53,7 +53,7 @@ class BillingLoop:
         while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
             done.append(self._batch_of(done[-1]))
         stopped = self._heed(done[-1])
-        return self._end([one for one in done if one.allocations], stopped) if done[0].run_id else None
+        return self._end(done[0].run_id, [one for one in done if one.allocations], stopped) if done[0].run_id else None
 
     def _heed(self, last: Billed) -> bool:
         """Whether the loop is to be stopped, which is done, or was stopped already."""
@@ -85,14 +85,14 @@ class BillingLoop:
         if stopped:
             say("billing.stopped", reason=why, alarm=True)
 
-    def _end(self, done: list[Billed], stopped: bool) -> BillingRun:
+    def _end(self, run_id: int, done: list[Billed], stopped: bool) -> BillingRun:
         """Tell of wallets that run low, and note what became of the run."""
         totals: Counter[str] = Counter()
         for billed in done:
             totals.update(dict(billed.totals))
         lag = max((one.lag_seconds for one in done), default=0)
         run = self._store.run(lambda tx: tx.billing.end_run(
-            done[0].run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
+            run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
             warned=0 if stopped else warn_of_runway(tx), totals=totals, lag_seconds=lag), actor=ACTOR, place="billing.warn")
         say("billing.charged", run=run.id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
             lag_seconds=run.lag_seconds)
