@@ -77,6 +77,19 @@ def test_an_outage_of_a_day_is_caught_up_in_one_stretch(rented: tuple[Lab, Clock
     assert lab.broken() == {}
 
 
+def test_what_others_have_in_hand_is_left_to_the_next_turn(rented: tuple[Lab, Clocks]) -> None:
+    """All that is due is being released: the run charges nothing, and ends."""
+    lab, clocks = rented
+    clocks.wait(60)
+    with lab.store.engine.begin() as connection:
+        connection.exec_driver_sql("select from allocation for update")
+        run = clocks.loop.turn()
+    assert run is not None and (run.allocations, run.ended_at is None) == (0, False)
+    again = clocks.loop.turn()
+    assert again is not None and again.allocations == 1
+    assert lab.broken() == {}
+
+
 def test_an_empty_wallet_ends_all_it_pays_for_in_that_same_transaction(lab: Lab) -> None:
     """
     before   alice 30 THB; two nodes at 20 THB an hour each
