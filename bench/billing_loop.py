@@ -79,8 +79,10 @@ def fill(url: str, many: int) -> None:
 
 START = "timestamptz '2026-11-01 00:00:00Z'"
 _FILL = (
+    # the site's clock is what each process sets it to
     "create or replace function site_now() returns timestamptz language sql stable parallel safe as"
-    f" $$ select {START} $$",
+    " $$ select current_setting('bench.now')::timestamptz $$",
+    f"select set_config('bench.now', ({START})::text, false)",
     "insert into app_user (name, role, payer, password_hash) values ('bench', 'researcher', 'bench', 'none')",
     "insert into node (id, site, name, host, port, host_key, gpu_model, gpu_count, rate_model, state, created_by)"
     " select 'nod_' || lpad(n::text, 26, '0'), 'main', 'n' || n, 'n' || n, 22, 'ssh-ed25519 AAAA', 'A100', 4, 'a100', 'available', 'bench'"

@@ -14,7 +14,7 @@ PLACES = ("usage.begin", "usage.keep", "receipt.create", "receipt.void", "paymen
           "inbox.claim", "inbox.put_off", "outbox.claim", "outbox.mark", "outbox.put_off",
           "refund.request", "refund.ask", "refund.answer", "reconcile.apply", "reconcile.keep",
           "dashboard.action", "wallets.topup", "wallets.pay", "wallets.adjust", "wallets.confirm", "wallets.assign",
-          "document.issue", "mail.note", "bank.bring", "bank.apply", "billing.charge", "billing.warn", "billing.stop",
+          "document.issue", "mail.note", "bank.bring", "bank.apply", "billing.charge", "billing.stop",
           "node.provision.begin", "node.step", "node.provision.done", "node.provision.give_up", "node.provision.fail",
           "node.release.begin", "node.release.done", "node.release.trouble",
           "node.queue_anew", "node.look", "node.miss", "node.orphan_gone", "node.orphan_stays", "node.repaired", "node.not_repaired",

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from data.postgres.health import TROUBLE
-from data.postgres.store import Store
+from data.postgres.store import PostgresTransaction, Store
 from engine.billing import BillingRun, LoopState, Reading, distrust, distrust_at_start
-from engine.services.billing import Billed, Turn, bill_batch, stop_billing, warn_of_runway
+from engine.services.billing import Billed, Turn, bill_batch
 from webhooks.log import say
 
 ACTOR = "billing"
@@ -48,25 +47,23 @@ class BillingLoop:
             return None
 
     def _turn(self) -> BillingRun | None:
-        """Batches until nothing is due; a batch that is not full was the last."""
-        done = [self._batch_of(None)]
-        while done[-1].allocations == self._batch and len(done) < TURN_BATCHES:
-            done.append(self._batch_of(done[-1]))
-        stopped = self._heed(done[-1])
-        return self._end(done[0].run_id, [one for one in done if one.allocations], stopped) if done[0].run_id else None
+        """Batches until nothing is due."""
+        billed = self._batch_after(Billed())
+        while billed.more:
+            billed = self._batch_after(billed)
+        if billed.stopped or billed.was_stopped:
+            self._last, self._resumed = None, bool(billed.was_stopped)
+            say("billing.stopped", reason=billed.stopped or billed.was_stopped, alarm=True)
+        return _told(billed.run)
 
-    def _heed(self, last: Billed) -> bool:
-        """Whether the loop is to be stopped, which is done, or was stopped already."""
-        if last.stopped:
-            self._stop(last.stopped)
-        elif last.was_stopped:
-            self._last, self._resumed = None, True
-            say("billing.stopped", reason=last.was_stopped, alarm=True)
-        return bool(last.stopped or last.was_stopped)
+    def _batch_after(self, before: Billed) -> Billed:
+        turn = Turn(self._by, self._batch, TURN_BATCHES, self._distrust)
 
-    def _batch_of(self, before: Billed | None) -> Billed:
-        turn = Turn(self._by, self._batch, self._distrust)
-        return self._store.run(lambda tx: bill_batch(tx, turn, before), actor=ACTOR, place="billing.charge")
+        def bill(tx: PostgresTransaction) -> Billed:
+            billed = bill_batch(tx, turn, before)
+            tx.place = "billing.stop" if billed.stopped else "billing.charge"
+            return billed
+        return self._store.run(bill, actor=ACTOR)
 
     def _distrust(self, state: LoopState) -> str:
         """Why the site's clock cannot be trusted at this moment. What was read well is the next one's measure."""
@@ -79,21 +76,9 @@ class BillingLoop:
             self._last, self._resumed = now, False
         return why
 
-    def _stop(self, why: str) -> None:
-        stopped = self._store.run(lambda tx: stop_billing(tx, why), actor=ACTOR, place="billing.stop")
-        self._last = None
-        if stopped:
-            say("billing.stopped", reason=why, alarm=True)
 
-    def _end(self, run_id: int, done: list[Billed], stopped: bool) -> BillingRun:
-        """Tell of wallets that run low, and note what became of the run."""
-        totals: Counter[str] = Counter()
-        for billed in done:
-            totals.update(dict(billed.totals))
-        lag = max((one.lag_seconds for one in done), default=0)
-        run = self._store.run(lambda tx: tx.billing.end_run(
-            run_id, batches=len(done), allocations=sum(one.allocations for one in done), depleted=sum(one.depleted for one in done),
-            warned=0 if stopped else warn_of_runway(tx), totals=totals, lag_seconds=lag), actor=ACTOR, place="billing.warn")
-        say("billing.charged", run=run.id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(totals),
+def _told(run: BillingRun | None) -> BillingRun | None:
+    if run:
+        say("billing.charged", run=run.id, allocations=run.allocations, depleted=run.depleted, warned=run.warned, totals=dict(run.totals),
             lag_seconds=run.lag_seconds)
-        return run
+    return run

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
-from engine.billing import DEPLETED, Ended, LoopState, Warned
+from engine.billing import DEPLETED, BillingRun, Ended, LoopState, Warned
 from engine.errors import IllegalMove
 from engine.money import Money
 from engine.notices import News, NoticeKind, about_allocation, about_wallet
@@ -21,57 +21,76 @@ from engine.wallets import check_reason
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Whose turn it is, how many a batch charges at most, and what says whether the clock can be trusted: why not, or nothing."""
+    """Whose turn it is, how many a batch charges and how many batches there are at most, and what says whether the clock can be
+    trusted: why not, or nothing."""
 
     by: str
     most: int
+    batches: int
     distrust: Callable[[LoopState], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What a batch of a run did. `stopped` says why the loop is to stop, `was_stopped` why it is stopped: then nothing was charged."""
+    """What a run did so far. `more` asks for another batch, `run` is there when the run is over and kept. `stopped` says why the loop
+    was stopped just now, `was_stopped` why it had been before."""
 
     run_id: int = 0
+    batches: int = 0
     allocations: int = 0
     last: str = ""
     depleted: int = 0
     lag_seconds: int = 0
-    totals: tuple[tuple[str, int], ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    more: bool = False
+    run: BillingRun | None = None
     stopped: str = ""
     was_stopped: str = ""
 
 
-def bill_batch(tx: Transaction, turn: Turn, before: Billed | None = None) -> Billed:
+def bill_batch(tx: Transaction, turn: Turn, before: Billed = Billed()) -> Billed:
     """Charge what is due: the first batch of a run, or the one after `before`. The first one notes that the loop turns, and begins a
-    run when there is something to charge."""
+    run when there is something to charge; the last one tells of wallets that run low, and ends the run."""
     state = tx.billing.loop(lock=True)
     if not state.running:
-        return Billed(was_stopped=state.reason)
+        return _over(tx, replace(before, was_stopped=state.reason))
     if why := turn.distrust(state):
-        return Billed(stopped=why)
-    run_id = before.run_id if before else tx.billing.beat(turn.by)
+        stop_billing(tx, why)
+        return _over(tx, replace(before, stopped=why))
+    run_id = before.run_id or tx.billing.beat(turn.by)
     if not run_id:
-        return Billed()
-    claimed = tx.billing.claim(turn.most, before.last if before else "")
+        return before
+    billed, ended = _charged(tx, turn, replace(before, run_id=run_id))
+    low = [] if billed.more else tx.billing.warn()
+    tell_many(tx, [*map(_news_of_end, ended), *(news for one in low for news in _news_of_wallet(one))])
+    return billed if billed.more else _over(tx, billed, warned=len(low))
+
+
+def _charged(tx: Transaction, turn: Turn, before: Billed) -> tuple[Billed, list[Ended]]:
+    """A batch more, and those whose wallet it emptied; one that is not full was the last."""
+    claimed = tx.billing.claim(turn.most, before.last)
     if not claimed.allocations:
-        return Billed(run_id)
+        return replace(before, more=False), []
     decided = tx.billing.decide()
-    tx.billing.write(run_id)
+    tx.billing.write(before.run_id)
     ended = tx.billing.stop_depleted(DEPLETED) if decided.short else []
     tx.outbox.add_many([(RELEASE_JOB, one.id, {"allocation": one.id}) for one in ended])
-    tell_many(tx, [_news_of_end(one) for one in ended])
-    tx.audit.record("allocations.charged", f"billing_run:{run_id}", allocations=claimed.allocations, totals_micro=dict(decided.totals),
-                    depleted=[one.id for one in ended])
-    return Billed(run_id, claimed.allocations, claimed.last, len(ended), claimed.lag_seconds, tuple(sorted(decided.totals.items())))
+    tx.audit.record("allocations.charged", f"billing_run:{before.run_id}", allocations=claimed.allocations,
+                    totals_micro=dict(decided.totals), depleted=[one.id for one in ended])
+    totals = {currency: before.totals.get(currency, 0) + micro for currency, micro in sorted(decided.totals.items())}
+    return replace(
+        before, batches=before.batches + 1, allocations=before.allocations + claimed.allocations, last=claimed.last,
+        depleted=before.depleted + len(ended), lag_seconds=max(before.lag_seconds, claimed.lag_seconds), totals={**before.totals, **totals},
+        more=claimed.allocations == turn.most and before.batches + 1 < turn.batches), ended
 
 
-def warn_of_runway(tx: Transaction) -> int:
-    """Tell who holds nodes by a wallet that came under a level since they were last told; how many wallets those are. A level is a
-    state: what one turn had no time to say, the next one says."""
-    warned = tx.billing.warn()
-    tell_many(tx, [news for low in warned for news in _news_of_wallet(low)])
-    return len(warned)
+def _over(tx: Transaction, billed: Billed, warned: int = 0) -> Billed:
+    """Keep what became of the run, if there is one."""
+    if not billed.run_id:
+        return billed
+    run = tx.billing.end_run(billed.run_id, batches=billed.batches, allocations=billed.allocations, depleted=billed.depleted,
+                             warned=warned, totals=billed.totals, lag_seconds=billed.lag_seconds)
+    return replace(billed, more=False, run=run)
 
 
 def _news_of_end(one: Ended) -> News:

@@ -33,8 +33,7 @@ class AuditShelf(Shelf):
         for action, subject, facts in self._queued:
             entries.append(self._entry(head, at, action, subject, facts))
             head = Anchor(entries[-1].id, entries[-1].hash)
-        self._append(entries)
-        self.execute("update audit_head set id = :id, hash = :hash", id=head.id, hash=head.hash)
+        self._append(entries, head)
         self._queued.clear()
         return head
 
@@ -50,12 +49,13 @@ class AuditShelf(Shelf):
         body = canonical(at, self.actor, action, subject, facts)
         return AuditEntry(head.id + 1, at, self.actor, action, subject, body, self.key_id, head.hash, link(self.key, head.hash, body))
 
-    def _append(self, entries: Sequence[AuditEntry]) -> None:
-        """Write entries of one moment, actor and key."""
+    def _append(self, entries: Sequence[AuditEntry], head: Anchor) -> None:
+        """Write entries of one moment, actor and key; `head` is the last of them."""
         columns = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _TYPES.items())
-        self.execute(f"insert into audit_entry (at, actor, key_id, {', '.join(_TYPES)})"  # noqa: S608
-                     f" select :at, :actor, :key_id, entry.* from unnest({columns}) entry",
-                     at=entries[0].at, actor=self.actor, key_id=self.key_id,
+        self.execute(f"with added as (insert into audit_entry (at, actor, key_id, {', '.join(_TYPES)})"  # noqa: S608
+                     f" select :at, :actor, :key_id, entry.* from unnest({columns}) entry)"
+                     " update audit_head set id = :head_id, hash = :head_hash",
+                     head_id=head.id, head_hash=head.hash, at=entries[0].at, actor=self.actor, key_id=self.key_id,
                      **{name: [getattr(entry, name) for entry in entries] for name in _TYPES})
 
     def head(self) -> Anchor:

@@ -34,9 +34,9 @@ create temp table if not exists billing_charge (
 _CLAIM = """
 with due as materialized (
   select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
-         least(site_now(), until_at) as until
+         least((select site_now()), until_at) as until
   from allocation
-  where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at)
+  where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least((select site_now()), until_at)
   order by id limit :most for update skip locked),
 claimed as (
   insert into billing_due
@@ -80,13 +80,14 @@ decided as (
          case when amount > 0 then nextval('ledger_transaction_id_seq') end
   from (select * from costed order by id) in_order returning currency, amount, short)
 select currency, sum(amount) as micro, bool_or(short) as short from decided group by 1"""
+# From here on in the order in which they were decided: by id.
 _CHARGE = """
 insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)
 select id, charged_to, charged_to + paid_seconds * interval '1 second', paid_seconds, amount, :run
-from billing_charge where paid_seconds > 0 order by id"""
+from billing_charge where paid_seconds > 0"""
 _POSTED = """
 select transaction_id, 'charge:' || id || ':' || date_part('epoch', charged_to)::bigint as key, '' as memo
-from billing_charge where amount > 0 order by id"""
+from billing_charge where amount > 0"""
 _ENTRIES = """
 select transaction_id, account, amount_micro from billing_charge
 cross join lateral (values (wallet_account, amount), (income_account, -amount)) entry(account, amount_micro) where amount > 0"""
@@ -103,8 +104,7 @@ _LEVELS = " ".join(f"when available * 3600 < {seconds} * burn then {int(level)}"
 # Wallets that are lower than when people were last told, and whose holders are told now.
 _WARN = f"""
 with burnt as (
-  select wallet, currency, sum(price_micro_per_hour) as burn, array_agg(distinct user_id order by user_id) as user_ids
-  from allocation where state = 'active' group by wallet, currency),
+  select wallet, currency, sum(price_micro_per_hour) as burn from allocation where state = 'active' group by wallet, currency),
 frozen as (select owner, currency, sum(amount_micro) as micro from wallet_freeze where lifted_at is null group by 1, 2),
 held as (
   select b.*, coalesce(a.side * a.balance_micro, 0) - coalesce(f.micro, 0) as available from burnt b
@@ -122,7 +122,9 @@ fallen as (
   where l.level > coalesce(w.level, 0) order by 1, 2
   on conflict (wallet, currency) do update set level = excluded.level, at = excluded.at where runway_warning.level < excluded.level
   returning wallet, currency, level)
-select wallet, currency, f.level, available, burn, user_ids from fallen f join levelled l using (wallet, currency) order by 1, 2"""  # noqa: S608
+select wallet, currency, f.level, available, burn, array_agg(distinct user_id order by user_id) as user_ids
+from fallen f join levelled l using (wallet, currency) join allocation a using (wallet, currency) where a.state = 'active'
+group by 1, 2, 3, 4, 5 order by 1, 2"""  # noqa: S608
 _BEAT = """
 with beat as (update billing_loop set beat_at = site_now() where stopped_at is null)
 insert into billing_run (by) select :by where exists (

@@ -35,7 +35,7 @@ select key from made order by id"""
 _POST_NUMBERED = """
 with made as (
   insert into ledger_transaction (id, key, memo, actor, created_at) overriding system value
-    select transaction_id, key, memo, :actor, coalesce(:at, site_now()) from ({transactions}) source)
+    select transaction_id, key, memo, :actor, coalesce(:at, (select site_now())) from ({transactions}) source)
 insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
   select transaction_id, account, a.currency, amount_micro, a.balance_micro + sum(amount_micro) over run, a.version + row_number() over run
   from ({entries}) source join {accounts} a on a.id = account window run as (partition by account order by transaction_id)"""
