@@ -92,6 +92,7 @@ _FILL = (
     " select 'alc_' || lpad(n::text, 26, '0'), n, 'nod_' || lpad(n::text, 26, '0'), (select id from app_user), 'payer' || (n + 3) / 4,"
     f" 'THB', 'bench', 'ssh-ed25519 AAAA', 'mu-v1', 20000000 + n %% 7 * 1000, 60, 'active', {START}, {START}, {START}"
     " from generate_series(1, %(many)s) n",
+    f"insert into node_watch (node_id, looked_at, answered_at) select id, {START}, {START} + interval '1 day' from node",
     "insert into allocation_event (allocation_id, from_state, to_state, actor, reason) select id, was, become, 'bench', '' from allocation"
     " cross join (values (1, null, 'requested'), (2, 'requested', 'provisioning'), (3, 'provisioning', 'active')) e(step, was, become)"
     " order by id, step",

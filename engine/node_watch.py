@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from engine.allocations import RUNNING, Allocation
 from engine.provisioning import Holding, Tenancy
 from engine.ssh_keys import PublicKey, parse_public_key
 
 MISSES = 2                                  # looks in a row without an answer: it is out of reach
+NEVER = datetime.min.replace(tzinfo=UTC)
 OUT_OF_REACH = "Out of reach:"              # what the reason of its quarantine begins with
 FOREIGN = "Not in our books:"
 IDLE_PERCENT = 5                            # below it a GPU does nothing
@@ -36,6 +37,10 @@ class Watch:
     def away(self) -> bool:
         """True once it counts as out of reach."""
         return self.missed >= MISSES
+
+    def seen_until(self, at: datetime) -> datetime:
+        """Up to when the node was there as far as anybody knows at `at`: its last answer, once a look was missed."""
+        return at if not self.missed else min(at, self.answered_at or NEVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,14 +143,20 @@ def retry_cleanup(tx: Transaction, id: str, by: Person) -> Allocation:
 
 
 def stop_allocation(tx: Transaction, allocation: Allocation, reason: str, at: datetime | None = None) -> Allocation:
-    """End a locked one: what is open up to `at` (now) is charged as far as the wallet goes, and the clean-up of its node is queued."""
+    """End a locked one: what is open up to `at` (now) is charged as far as the wallet goes, no further than its node was seen, and the
+    clean-up of its node is queued."""
     check_move(allocation, AllocationState.STOPPING)
-    charged = settle_allocation(tx, allocation, min(at, tx.now) if at else tx.now)
+    charged = settle_allocation(tx, allocation, _seen_until(tx, allocation, min(at, tx.now) if at else tx.now))
     stopped = tx.allocations.move(charged, AllocationState.STOPPING, reason, stopped_at=charged.charged_to or first_second(tx.now))
     tx.outbox.add(RELEASE_JOB, stopped.id, {"allocation": stopped.id})
     tx.audit.record("allocation.stopped", f"allocation:{stopped.id}", reason=reason, charged_micro=stopped.charged_micro,
                     currency=stopped.currency, billed_seconds=stopped.billed_seconds)
     return stopped
+
+
+def _seen_until(tx: Transaction, allocation: Allocation, at: datetime) -> datetime:
+    watch = tx.nodes.watch(allocation.node_id) if allocation.state is AllocationState.ACTIVE else None
+    return watch.seen_until(at) if watch else at
 
 
 def settle_allocation(tx: Transaction, allocation: Allocation, until: datetime) -> Allocation:

@@ -138,7 +138,7 @@ def _distrust(tx: Transaction, node: Node, why: str) -> None:
 
 
 def _suspend(tx: Transaction, node: Node, live: Allocation, answered: datetime | None, trouble: NodeTrouble) -> None:
-    """Charged up to the last moment that its node answered, if it was not charged beyond that already."""
+    """Charged up to the last moment that its node answered, as the billing loop does, too."""
     settled = settle_allocation(tx, live, answered) if answered else live
     tx.allocations.move(settled, AllocationState.SUSPENDED, "Its node is out of reach.")
     tx.audit.record("allocation.suspended", about_allocation(live.id), node=node.address.name, why=trouble.sentence,

@@ -190,6 +190,48 @@ def test_a_node_out_of_reach_is_charged_to_nobody(site: Site) -> None:
     assert site.lab.broken() == {}
 
 
+def test_no_minute_is_charged_in_which_it_may_have_been_away(site: Site) -> None:
+    """
+    minute    1        2        3        4        5
+    look      answers  answers  -        missed   missed
+    charged   1        2        2        2        2, and suspended
+    """
+    taken, charged = site.taken(), []
+    for minute in range(1, 6):
+        if minute == 3:
+            site.breaks(site.gpu, Trouble.SILENT)
+            site.wait(1)
+        else:
+            site.look()
+        bill(site.lab)
+        charged.append(site.lab.see(taken).billed_seconds // 60)
+    assert charged == [1, 2, 2, 2, 2] and site.lab.see(taken).state is AllocationState.SUSPENDED
+    assert site.lab.balance("alice") == parse_micro("100") - parse_micro("20") * 2 // 60 and site.lab.broken() == {}
+
+
+def test_a_release_after_a_missed_look_is_charged_to_the_last_answer(site: Site) -> None:
+    taken = site.taken()
+    site.look()
+    site.wait(2)
+    site.breaks(site.gpu, Trouble.DOWN)
+    site.look()
+    ended = site.lab.run(lambda tx: release_allocation(tx, taken.id, site.alice))
+    assert (ended.billed_seconds, ended.stopped_at) == (60, site.start + timedelta(minutes=1))
+    assert site.lab.broken() == {}
+
+
+def test_what_nobody_looked_at_is_charged_once_the_node_answers_again(site: Site) -> None:
+    """All sidecars were down for an hour."""
+    taken = site.taken()
+    site.look()
+    site.wait(60)
+    bill(site.lab)
+    assert site.lab.see(taken).billed_seconds == 60
+    site.look()
+    bill(site.lab)
+    assert site.lab.see(taken).billed_seconds == 62 * 60 and site.lab.broken() == {}
+
+
 def test_one_that_is_out_of_reach_can_be_given_back(site: Site) -> None:
     """It costs nothing more, and the node is cleaned as soon as it is back."""
     taken = site.taken()

@@ -31,13 +31,15 @@ create temp table if not exists billing_account (
 create temp table if not exists billing_charge (
   id varchar(30), currency char(3), wallet_account bigint, income_account bigint, charged_to timestamptz, paid_seconds bigint,
   short boolean, amount bigint, transaction_id bigint) on commit delete rows"""
-_CLAIM = """
+# Up to when an allocation's time may be charged: now, its agreed end, the last answer of its node if anybody ever looked for one.
+_UNTIL = "least((select site_now()), until_at, case when w.node_id is not null then coalesce(w.answered_at, '-infinity') end)"
+_DUE = f"state = 'active' and charged_to + interval_seconds * interval '1 second' <= {_UNTIL}"
+_CLAIM = f"""
 with due as materialized (
   select id, wallet, currency, price_micro_per_hour as price, interval_seconds, charged_to, active_at, billed_seconds, charged_micro,
-         least((select site_now()), until_at) as until
-  from allocation
-  where id > :after and state = 'active' and charged_to + interval_seconds * interval '1 second' <= least((select site_now()), until_at)
-  order by id limit :most for update skip locked),
+         {_UNTIL} as until
+  from allocation a left join node_watch w using (node_id) where id > :after and {_DUE}
+  order by id limit :most for update of a skip locked),
 claimed as (
   insert into billing_due
   select d.id, d.currency, w.id as wallet_account, i.id as income_account, price, charged_to, billed_seconds,
@@ -47,7 +49,7 @@ claimed as (
   left join ledger_account i on (i.kind, i.owner, i.currency) = ('income', :meter, d.currency)
   returning id, seconds, wallet_account, income_account)
 select count(*) as found, coalesce(max(id), '') as last, coalesce(max(seconds), 0) as seconds,
-       count(*) filter (where wallet_account is null or income_account is null) as nameless from claimed"""
+       count(*) filter (where wallet_account is null or income_account is null) as nameless from claimed"""  # noqa: S608
 _ACCOUNTS = ("select distinct 'wallet' as kind, a.wallet as owner, a.currency from billing_due d join allocation a on a.id = d.id"
              " union all select distinct 'income', cast(:meter as text), currency from billing_due")
 _LOCK_ACCOUNTS = """
@@ -125,11 +127,10 @@ fallen as (
 select wallet, currency, f.level, available, burn, array_agg(distinct user_id order by user_id) as user_ids
 from fallen f join levelled l using (wallet, currency) join allocation a using (wallet, currency) where a.state = 'active'
 group by 1, 2, 3, 4, 5 order by 1, 2"""  # noqa: S608
-_BEAT = """
+_BEAT = f"""
 with beat as (update billing_loop set beat_at = site_now() where stopped_at is null)
-insert into billing_run (by) select :by where exists (
-  select from allocation where state = 'active' and charged_to + interval_seconds * interval '1 second' <= least(site_now(), until_at))
-returning id"""
+insert into billing_run (by) select :by where exists (select from allocation left join node_watch w using (node_id) where {_DUE})
+returning id"""  # noqa: S608
 _RUN = "id, started_at, ended_at, by, batches, allocations, depleted, warned, totals, lag_seconds"
 _RUNS = f"select {_RUN} from billing_run order by id desc"  # noqa: S608
 _END_RUN = ("update billing_run set ended_at = clock_timestamp(), batches = :batches, allocations = :allocations, depleted = :depleted,"
