@@ -66,8 +66,8 @@ priced as (
          (billed_seconds + seconds) * (price / 3600) + (billed_seconds + seconds) * (price % 3600) / 3600 - charged_micro as full_micro
   from billing_due d join billing_account w on w.id = d.wallet_account left join frozen f on f.id = d.wallet_account),
 left_over as (
-  select *, greatest(0, available - coalesce(sum(full_micro) over (partition by wallet_account order by id
-      rows between unbounded preceding and 1 preceding), 0))::bigint as left_micro from priced),
+  select *, greatest(0, available - (micro_sum(full_micro) over (partition by wallet_account order by id) - full_micro)) as left_micro
+  from priced),
 paid as (
   select *, full_micro > left_micro as short, case when full_micro <= left_micro then seconds
       else greatest(0, least(seconds, div((charged_micro + left_micro + 1)::numeric * 3600 - 1, nullif(price, 0))::bigint - billed_seconds))
@@ -81,7 +81,7 @@ decided as (
   select id, currency, wallet_account, income_account, charged_to, paid_seconds, short, amount,
          case when amount > 0 then nextval('ledger_transaction_id_seq') end
   from (select * from costed order by id) in_order returning currency, amount, short)
-select currency, sum(amount) as micro, bool_or(short) as short from decided group by 1"""
+select currency, micro_sum(amount) as micro, bool_or(short) as short from decided group by 1"""
 # From here on in the order in which they were decided: by id.
 _CHARGE = """
 insert into allocation_charge (allocation_id, starts_at, ends_at, billed_seconds, amount_micro, run_id)

@@ -26,7 +26,8 @@ made as (
     on conflict (key) do nothing returning id, key),
 entered as (
   insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
-    select m.id, g.account, a.currency, g.amount_micro, a.balance_micro + sum(g.amount_micro) over run, a.version + row_number() over run
+    select m.id, g.account, a.currency, g.amount_micro, a.balance_micro + micro_sum(g.amount_micro) over run,
+      a.version + row_number() over run
     from given g join made m using (key) left join ledger_account a on a.id = g.account
     where g.account is not null or g.amount_micro is distinct from 0 window run as (partition by g.account order by g.place))
 select key from made order by id"""
@@ -37,7 +38,8 @@ with made as (
   insert into ledger_transaction (id, key, memo, actor, created_at) overriding system value
     select transaction_id, key, memo, :actor, coalesce(:at, (select site_now())) from ({transactions}) source)
 insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)
-  select transaction_id, account, a.currency, amount_micro, a.balance_micro + sum(amount_micro) over run, a.version + row_number() over run
+  select transaction_id, account, a.currency, amount_micro, a.balance_micro + micro_sum(amount_micro) over run,
+    a.version + row_number() over run
   from ({entries}) source join {accounts} a on a.id = account window run as (partition by account order by transaction_id)"""
 
 
