@@ -105,6 +105,8 @@ class _Database:
         yield _by_state("nodes", "Nodes by state.", [state for state in NodeState if state is not NodeState.RETIRED], now and now.nodes)
         yield _by_state("allocations", "Allocations that have a node, by state.", [state for state in AllocationState if state not in OVER],
                         now and now.allocations)
+        yield GaugeMetricFamily("allocations_behind_seconds", "How far the active allocation that is furthest behind is charged.",
+                                value=now.allocations_behind_seconds if now else NAN)
         yield _unapplied(now)
 
 

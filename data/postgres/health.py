@@ -18,7 +18,7 @@ TROUBLE: tuple[type[Exception], ...] = (sa.exc.DBAPIError, sa.exc.TimeoutError)
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What is worth an alarm. `usage_age_seconds` is None before the first usage; `unapplied_micro` by (provider, currency);
-    nodes and live allocations by their state."""
+    nodes and live allocations by their state; `allocations_behind_seconds` is how far the active one that is furthest behind is charged."""
 
     inbox_waiting: int
     inbox_failed: int
@@ -33,6 +33,7 @@ class Figures:
     nodes: dict[str, int]
     nodes_out_of_reach: int
     allocations: dict[str, int]
+    allocations_behind_seconds: float
 
 
 def reasons(store: Store) -> list[str]:
@@ -58,7 +59,7 @@ def figures(store: Store) -> Figures:
     return Figures(row.waiting, row.failed, float(row.oldest or 0), row.jobs, row.dead, float(row.oldest_job or 0),
                    None if row.usage_age is None else float(row.usage_age),
                    {(owner, currency): int(micro) for owner, currency, micro in kept}, row.failures, row.locked,
-                   {state: int(count) for state, count in nodes}, row.away, {state: int(count) for state, count in held})
+                   {state: int(count) for state, count in nodes}, row.away, {state: int(count) for state, count in held}, float(row.behind))
 
 
 _FIGURES = """
@@ -73,6 +74,7 @@ select count(*) filter (where state in ('received', 'processing')) as waiting,
         from ingest_watermark) as usage_age,
        (select coalesce(sum(cardinality(tried_at)), 0) from sign_in_throttle) as failures,
        (select count(*) from node_watch w join node n on n.id = w.node_id where missed >= 2 and state <> 'retired') as away,
+       (select coalesce(max(extract(epoch from site_now() - charged_to)), 0) from allocation where state = 'active') as behind,
        (select count(*) from sign_in_throttle where locked_until > clock_timestamp()) as locked
 from webhook_inbox
 """
