@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from engine.errors import DomainError, IllegalMove
@@ -21,6 +21,7 @@ from engine.wallets import InsufficientBalance, Wallet
 HOUR_SECONDS = 3600
 METER = "gpu_node"                          # of the income that nodes earn
 LONGEST = timedelta(days=366)
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class AllocationState(StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from engine.allocations import Runway
+from engine.allocations import NEVER, Runway
 from engine.errors import DomainError
 from engine.notices import NoticeKind
 
@@ -39,6 +39,10 @@ class LoopState:
     def running(self) -> bool:
         """True while charges go on."""
         return self.stopped_at is None
+
+    def trusted_until(self, at: datetime) -> datetime:
+        """`at`, or the last turn where the loop is stopped: what a clock says that nobody trusts is charged to nobody."""
+        return at if self.running else min(at, self.beat_at or NEVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from engine.allocations import RUNNING, Allocation
+from engine.allocations import NEVER, RUNNING, Allocation
 from engine.provisioning import Holding, Tenancy
 from engine.ssh_keys import PublicKey, parse_public_key
 
 MISSES = 2                                  # looks in a row without an answer: it is out of reach
-NEVER = datetime.min.replace(tzinfo=UTC)
 OUT_OF_REACH = "Out of reach:"              # what the reason of its quarantine begins with
 FOREIGN = "Not in our books:"
 IDLE_PERCENT = 5                            # below it a GPU does nothing

@@ -143,8 +143,8 @@ def retry_cleanup(tx: Transaction, id: str, by: Person) -> Allocation:
 
 
 def stop_allocation(tx: Transaction, allocation: Allocation, reason: str, at: datetime | None = None) -> Allocation:
-    """End a locked one: what is open up to `at` (now) is charged as far as the wallet goes, no further than its node was seen, and the
-    clean-up of its node is queued."""
+    """End a locked one: what is open up to `at` (now) is charged as far as the wallet goes, no further than its node was seen and the
+    clock is trusted, and the clean-up of its node is queued."""
     check_move(allocation, AllocationState.STOPPING)
     charged = settle_allocation(tx, allocation, _seen_until(tx, allocation, min(at, tx.now) if at else tx.now))
     stopped = tx.allocations.move(charged, AllocationState.STOPPING, reason, stopped_at=charged.charged_to or first_second(tx.now))
@@ -160,7 +160,9 @@ def _seen_until(tx: Transaction, allocation: Allocation, at: datetime) -> dateti
 
 
 def settle_allocation(tx: Transaction, allocation: Allocation, until: datetime) -> Allocation:
-    """Charge a locked one up to the whole second before `until`, as far as its wallet goes."""
+    """Charge a locked one up to the whole second before `until`, as far as its wallet goes; where the billing loop is stopped, to its
+    last turn at the most."""
+    until = tx.billing.loop().trusted_until(until)
     wallet = wallet_name(allocation.wallet, allocation.currency)
     tx.ledger.lock([wallet, allocation.income])
     charge = charge_to(allocation, until, tx.wallets.get(allocation.wallet, allocation.currency).available_micro)

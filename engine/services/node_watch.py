@@ -36,7 +36,7 @@ class Plan:
 
 
 def note_answer(tx: Transaction, node_id: str, looked_from: datetime, holdings: Sequence[Holding]) -> Plan:
-    """It answered: this is what has to be done. An allocation that waited for it goes on."""
+    """It answered: this is what has to be done. An allocation that waited for it goes on, where the clock is trusted."""
     node, live = _locked(tx, node_id)
     before = tx.nodes.watch(node.id)
     tx.nodes.keep_watch(node.id, Watch(tx.now, looked_from, 0))
@@ -50,7 +50,7 @@ def note_answer(tx: Transaction, node_id: str, looked_from: datetime, holdings: 
         if not node.reason.startswith(cleanup_cause(orphan.allocation)):
             tx.audit.record("node.orphan_found", f"node:{node.id}", name=node.address.name, allocation=orphan.allocation, user=orphan.user)
     repair = live if live and seen.lost and not tx.allocations.changed_since(live.id, looked_from) else None
-    if live and live.state is AllocationState.SUSPENDED and not seen.lost:
+    if live and live.state is AllocationState.SUSPENDED and not seen.lost and tx.billing.loop().running:
         _resume(tx, node, live)
     return Plan(node, seen.orphans, repair)
 

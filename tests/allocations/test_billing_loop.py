@@ -157,6 +157,23 @@ def test_a_clock_that_jumps_stops_the_loop_until_somebody_looked(rented: tuple[L
     assert lab.broken() == {}
 
 
+def test_a_release_while_the_clock_is_wrong_is_charged_to_the_last_turn(rented: tuple[Lab, Clocks]) -> None:
+    """A year ahead: alice pays the minute that was charged, not the year."""
+    lab, clocks = rented
+    clocks.wait(60)
+    assert clocks.loop.turn() is not None
+    clocks.site(120 + 365 * 86400)
+    clocks.gone += 60
+    assert clocks.loop.turn() is None
+    [taken], alice = lab.store.read(lambda tx: (tx.allocations.live(), tx.users.by_name("alice")))
+    assert alice is not None
+    ended = lab.run(lambda tx: release_allocation(tx, taken.id, alice))
+    assert (ended.billed_seconds, ended.charged_micro) == (60, 333_333) == (60, parse_micro("100") - lab.balance("alice"))
+    clocks.wait(0)
+    lab.run(lambda tx: resume_billing(tx, OPERATOR, "the time server was wrong"))
+    assert clocks.loop.turn() is None and lab.broken() == {}
+
+
 def test_a_loop_that_begins_beside_a_wrong_clock_does_not_charge(rented: tuple[Lab, Clocks]) -> None:
     lab, clocks = rented
     clocks.site(3 * 3600)

@@ -16,6 +16,7 @@ from engine.outbox import JobState
 from engine.policy import OPERATOR
 from engine.provisioning import Step, Tenancy, Trouble
 from engine.services.allocations import release_allocation
+from engine.services.billing import resume_billing, stop_billing
 from engine.services.lifecycle import tenancy_of
 from engine.services.nodes import move_node
 from tests.allocations.conftest import Lab
@@ -247,6 +248,23 @@ def test_one_that_is_out_of_reach_can_be_given_back(site: Site) -> None:
     ended = site.lab.see(taken)
     assert (ended.state, ended.billed_seconds) == (AllocationState.RELEASED, 60)
     assert site.node(site.gpu).state is NodeState.AVAILABLE and site.lab.broken() == {}
+
+
+def test_one_that_is_back_waits_until_the_clock_is_trusted(site: Site) -> None:
+    """Its free time would else end at an instant that nobody trusts."""
+    taken = site.taken()
+    site.look()
+    site.breaks(site.gpu, Trouble.DOWN)
+    site.look(2)
+    site.mend()
+    site.lab.run(lambda tx: stop_billing(tx, "The database's clock jumped."))
+    site.look()
+    assert site.lab.see(taken).state is AllocationState.SUSPENDED
+    site.lab.run(lambda tx: resume_billing(tx, OPERATOR, "the clock was set right"))
+    site.look()
+    back = site.lab.see(taken)
+    assert (back.state, back.billed_seconds) == (AllocationState.ACTIVE, 60) and back.charged_to == site.start + timedelta(minutes=5)
+    assert site.lab.broken() == {}
 
 
 def test_another_host_key_ends_all_trust_at_once(site: Site) -> None:
