@@ -7,8 +7,8 @@ table, is asked through DuckDB. Memory is bounded by how many pieces are read at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -28,28 +28,39 @@ TEXTS = (*KEYS, "alloc_tres", "run_key")
 NUMBERS = {"elapsed": "elapsed_seconds", "cpus": "alloc_cpus", "gpus": "alloc_gpus", "mem_mib": "alloc_mem_mib",
            "cpu_used": "cpu_used_core_seconds", "mem_used": "mem_used_mib_seconds"}
 INSTANTS = ("start_at", "end_at")
+FEW, _known_texts = 1000, dict[tuple[str, tuple[int, ...]], set[str]]()        # of AllocTRES: up to so many in a piece are kept
 ALWAYS_READ = ("jobs", "cost_micro", "day", "end_at", *KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Some facts of one month: row groups of a file, or the answer of a statement. `spans` has for row groups the smallest and
-    largest of INSTANTS, Unix seconds up to a second wide; None where the file does not say."""
+    largest of INSTANTS, Unix seconds up to a second wide, `same` the columns that are one number throughout; where the file says."""
 
     path: str
     groups: tuple[int, ...] = ()
     sql: str = ""
     spans: Mapping[str, tuple[int, int]] | None = None
+    same: Mapping[str, int] = field(default_factory=dict)
+
+    def on_one_side(self, instants: Iterable[int]) -> bool:
+        """Whether of each of these all facts ended before, or none did."""
+        if not self.spans:
+            return False
+        first, last = self.spans["end_at"]
+        return all(instant <= first or instant > last for instant in instants)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which facts: those that ended in [since, until), Unix seconds; and what is read of them."""
+    """Which facts: those that ended in [since, until), Unix seconds; and what is read of them. Of a job's end `sides` are all that
+    matters: whether it ended before each of them; None where the end itself is needed."""
 
     since: int | None
     until: int | None
     columns: tuple[str, ...]
     texts: Mapping[str, int]    # the place of every text of AllocTRES
+    sides: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,24 +101,35 @@ def span(pieces_: Sequence[Piece]) -> tuple[int, int] | None:
 
 def texts_of(lake: Lake, piece: Piece, since: int | None, until: int | None) -> set[str]:
     """Every text of AllocTRES among facts that ended in [since, until)."""
-    ends = piece.spans["end_at"] if piece.spans else None
-    if ends and (since is None or ends[0] >= since) and (until is None or ends[1] < until):
-        table = _table(lake, piece, ("alloc_tres",))
-    else:
-        table, _ = _inside(_table(lake, piece, ("end_at", "alloc_tres")), since, until)
-    return {text for text in table.column("alloc_tres").unique().to_pylist() if text is not None}
+    whole = piece.on_one_side(instant for instant in (since, until) if instant is not None)
+    if whole and (known := _known_texts.get((piece.path, piece.groups))) is not None:
+        return known
+    columns = ("alloc_tres",) if whole else ("end_at", "alloc_tres")
+    table = _table(lake, piece, columns)
+    table = table if whole else _inside(table, since, until)[0]
+    found = {text for text in table.column("alloc_tres").unique().to_pylist() if text is not None}
+    if whole and len(found) <= FEW:
+        _known_texts[piece.path, piece.groups] = found
+    return found
 
 
 def read(lake: Lake, piece: Piece, asked: Asked) -> Chunk:
-    """The columns that are asked for; others are zero."""
-    table, end = _inside(_table(lake, piece, asked.columns), asked.since, asked.until)
-    jobs = _numbers(table, "jobs")
-    numbers = {name: _numbers(table, column) for name, column in NUMBERS.items()}
+    """The columns that are asked for; others are zero. Where only a side of an instant matters, all have the end of one of them."""
+    alike = asked.sides is not None and piece.on_one_side(asked.sides)
+    table = _table(lake, piece, [name for name in asked.columns if name not in piece.same and not (alike and name == "end_at")])
+    if alike:
+        assert piece.spans is not None
+        end = _throughout(piece.spans["end_at"][0], table.num_rows)
+    else:
+        table, end = _inside(table, asked.since, asked.until)
+    known = {name: piece.same[name] for name in asked.columns if name in piece.same}
+    jobs = _numbers(table, "jobs", known)
+    numbers = {name: _numbers(table, column, known) for name, column in NUMBERS.items()}
     numbers["elapsed"] = np.abs(numbers["elapsed"]) if (jobs < 0).any() else numbers["elapsed"]
     runs = Runs(**numbers, end=end, begin=_begin(table, end), text=_texts(table, asked.texts))
     coded = {key: _coded(table.column(key)) for key in KEYS}
     key = pl.Series(table.column("run_key")) if "run_key" in asked.columns else None
-    return Chunk(runs, jobs, _numbers(table, "cost_micro"), _numbers(table, "day"), coded, key)
+    return Chunk(runs, jobs, _numbers(table, "cost_micro", known), _numbers(table, "day", known), coded, key)
 
 
 def run_keys(lake: Lake, piece: Piece, asked: Asked, rows: Ints) -> pl.Series:
@@ -133,20 +155,34 @@ def _by_groups(path: str) -> tuple[Piece, ...]:
     for group in range(footer.num_row_groups):
         held, rows = [*held, group], rows + footer.row_group(group).num_rows
         if rows >= PIECE or group == footer.num_row_groups - 1:
-            found.append(Piece(path, tuple(held), spans=_spans(footer, held)))
+            found.append(Piece(path, tuple(held), spans=_spans(footer, held), same=_same(footer, held)))
             held, rows = [], 0
     return tuple(found)
 
 
 def _spans(footer: pq.FileMetaData, groups: Sequence[int]) -> dict[str, tuple[int, int]] | None:
-    places = {footer.schema.column(place).name: place for place in range(footer.num_columns)}
+    told = {name: _told(footer, groups, name) for name in INSTANTS}
+    if not all(told.values()):
+        return None
+    return {name: (min(int(one.min.timestamp()) for one in some), max(int(one.max.timestamp()) + 1 for one in some))
+            for name, some in told.items()}
+
+
+def _same(footer: pq.FileMetaData, groups: Sequence[int]) -> dict[str, int]:
     found = {}
-    for name in INSTANTS:
-        told = [footer.row_group(group).column(places[name]).statistics for group in groups]
-        if not all(one is not None and one.has_min_max for one in told):
-            return None
-        found[name] = (min(int(one.min.timestamp()) for one in told), max(int(one.max.timestamp()) + 1 for one in told))
+    for name in ("jobs", "day", *NUMBERS.values()):
+        told = _told(footer, groups, name)
+        ends = {number for one in told for number in (one.min_raw, one.max_raw)}
+        if len(ends) == 1 and not any(one.null_count for one in told):
+            found[name] = ends.pop()
     return found
+
+
+def _told(footer: pq.FileMetaData, groups: Sequence[int], name: str) -> list[pq.Statistics]:
+    """What the file says of a column of some row groups; nothing where it does not say it of all."""
+    place = footer.schema.names.index(name)
+    told = [footer.row_group(group).column(place).statistics for group in groups]
+    return told if all(one is not None and one.has_min_max and one.has_null_count for one in told) else []
 
 
 def _whole(path: str) -> Iterator[Piece]:
@@ -165,7 +201,8 @@ def _months(lake: Lake, first: date | None, last: date | None) -> Sequence[date]
 
 def _table(lake: Lake, piece: Piece, columns: Sequence[str]) -> pa.Table:
     if not piece.sql:
-        with pq.ParquetFile(piece.path, metadata=_footer(piece.path), read_dictionary=list(TEXTS[:4])) as file:
+        with pa.OSFile(piece.path) as source, pq.ParquetFile(
+                source, metadata=_footer(piece.path), read_dictionary=list(TEXTS[:4]), pre_buffer=False) as file:
             return file.read_row_groups(list(piece.groups), columns=list(columns), use_threads=False)
     with lake.cursor() as duck:
         values = {"path": piece.path} if piece.path else {}
@@ -174,7 +211,7 @@ def _table(lake: Lake, piece: Piece, columns: Sequence[str]) -> pa.Table:
 
 def _inside(table: pa.Table, since: int | None, until: int | None) -> tuple[pa.Table, Ints]:
     """Those that ended in [since, until), and when."""
-    end = _seconds(table, "end_at")
+    end = _micros(table, "end_at") // 1_000_000
     early = since is not None and len(end) and end.min() < since
     late = until is not None and len(end) and end.max() >= until
     if not early and not late:
@@ -191,19 +228,18 @@ def _begin(table: pa.Table, end: Ints) -> Ints:
     """max(Start, Submit), no later than the end; without a start the end."""
     if "start_at" not in table.column_names:
         return _throughout(0, len(end))
-    submit = _seconds(table, "submit_at")
-    start = pc.fill_null(table.column("start_at").cast(pa.int64()), np.iinfo(np.int64).max)
-    begin: Ints = np.minimum(np.maximum(start.to_numpy() // 1_000_000, submit), end)
+    start = pc.fill_null(table.column("start_at").cast(pa.int64()), np.iinfo(np.int64).max).to_numpy()
+    begin: Ints = np.minimum(np.maximum(start, _micros(table, "submit_at")) // 1_000_000, end)
     return begin
 
 
-def _seconds(table: pa.Table, name: str) -> Ints:
-    return np.asarray(table.column(name).cast(pa.int64()).to_numpy() // 1_000_000, np.int64)
+def _micros(table: pa.Table, name: str) -> Ints:
+    return np.asarray(table.column(name).cast(pa.int64()).to_numpy(), np.int64)
 
 
-def _numbers(table: pa.Table, name: str) -> Ints:
+def _numbers(table: pa.Table, name: str, known: Mapping[str, int]) -> Ints:
     if name not in table.column_names:
-        return _throughout(0, table.num_rows)
+        return _throughout(known.get(name, 0), table.num_rows)
     column = table.column(name)
     if pa.types.is_date(column.type):
         column = column.cast(pa.int32()).cast(pa.int64())
@@ -227,9 +263,9 @@ def _coded(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     if not coded.num_chunks:
         return np.zeros(0, np.int64), []
-    unified = coded.unify_dictionaries()
-    places = [np.asarray(pc.fill_null(chunk.indices, -1)) for chunk in unified.chunks]
-    return np.concatenate(places).astype(np.int64), unified.chunk(0).dictionary.to_pylist()
+    unified = coded.unify_dictionaries().chunks
+    places = [np.asarray(pc.fill_null(chunk.indices, -1) if chunk.null_count else chunk.indices) for chunk in unified]
+    return np.concatenate(places, dtype=np.int64), unified[0].dictionary.to_pylist()
 
 
 def period(since: datetime | None, until: datetime | None) -> tuple[int | None, int | None]:

@@ -23,7 +23,7 @@ from data.analytics.lake import Lake
 from data.analytics.month_counts import Counting, Look, Priced, Stood
 from engine.errors import MoneyError, RateError
 from engine.quick_prices import MOST, Counters, Ints, Runs, Tariff, Wide, tariffs
-from engine.rate_frames import book_of
+from engine.rate_frames import Book, book_of
 from engine.rates import NODE_TIER, Policy
 from engine.rating import rate
 from engine.rerating import SUM_SCHEMA, Drafted
@@ -93,7 +93,8 @@ def _question(lake: Lake, new: Drafted, since: datetime | None, begin: datetime 
     texts = _texts(lake, every, starts, ends) if book.texts else []
     first, last = _span(lake, every, begin, until) if book.calendars else (0, 0)
     prepared = tariffs(book, sorted(lines), texts, first, last)
-    asked = Asked(starts, ends, _columns(prepared, bool(texts)), {text: place for place, text in enumerate(texts)})
+    asked = Asked(starts, ends, _columns(prepared, bool(texts)), {text: place for place, text in enumerate(texts)},
+                  _sides(book, prepared, starts, ends))
     taken_back = lake.ask(f"select 1 from lake.usage_fact where {_PERIOD} and jobs < 0 limit 1", {"since": begin, "until": until})
     return Question(new, prepared, asked, period(since, None)[0], not taken_back.is_empty())
 
@@ -122,6 +123,15 @@ def _columns(prepared: Iterable[Tariff], texts: bool) -> tuple[str, ...]:
     if any(tariff.modified for tariff in prepared):
         read_ += ["start_at", "submit_at"]
     return (*read_, *(("alloc_tres",) if texts else ()))
+
+
+def _sides(book: Book, prepared: Sequence[Tariff], since: int | None, until: int | None) -> tuple[int, ...] | None:
+    """Instants before or after which it matters that a job ended; None where it matters when."""
+    if any(tariff.hours for tariff in prepared):
+        return None
+    spans = [instant for tariff in prepared for instant in (tariff.since, tariff.until)]
+    projects = [] if book.projects_table is None else book.projects_table["_project_from"].drop_nulls().to_list()
+    return (*(instant for instant in (since, until) if instant is not None), *spans, *projects)
 
 
 def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piece]]) -> Iterator[Part]:
