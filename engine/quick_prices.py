@@ -54,7 +54,7 @@ class Runs:
     def at(self, rows: Ints) -> Runs:
         """Those at some places. A column that is one number throughout stays so."""
         def some(column: Ints) -> Ints:
-            return column[:len(rows)] if column.strides == (0,) else column[rows]
+            return column[:len(rows)] if column.strides == (0,) else column.take(rows)
         return Runs(*(some(getattr(self, name)) for name in self.__slots__))
 
 
@@ -110,7 +110,8 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """What decides about time: of every quarter hour from `first` on the cumulative weight and the factor, over `one`; its month."""
+    """What decides about time: of every quarter hour from `first` on its factor, over `one`; what a run weighs until an instant t
+    in it, less factor × t; its month."""
 
     first: int
     one: int
@@ -125,19 +126,19 @@ class Hours:
 
     def weighed(self, runs: Runs) -> tuple[Ints, Ints]:
         """What a run weighs, over what; one that took no time has the factor of its end."""
-        until, at_end = self._at(runs.end)
-        since, _ = self._at(runs.begin)
-        long = runs.end - runs.begin
-        return np.where(long > 0, until - since, at_end), np.maximum(long, 1) * self.one
+        weight, long = self._until(runs.end) - self._until(runs.begin), runs.end - runs.begin
+        none = np.flatnonzero(long == 0)
+        weight[none], long[none] = self.factors[runs.end[none] // SLOT - self.first], 1
+        return weight, long * self.one
 
     def month(self, instants: Ints) -> Ints:
         """Year × 100 + month in the card's zone."""
         return self.months[instants // SLOT - self.first]
 
-    def _at(self, instants: Ints) -> tuple[Ints, Ints]:
-        slots = instants // SLOT
-        factors = self.factors[slots - self.first]
-        return self.weights[slots - self.first] + factors * (instants - slots * SLOT), factors
+    def _until(self, instants: Ints) -> Ints:
+        """What a run weighs until then that began with the first quarter hour. It may wrap on the way; differences are right."""
+        slots = instants // SLOT - self.first
+        return self.factors.take(slots) * instants + self.weights.take(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Tariff:
         found: dict[str, Ints] = {}
         for name in dict.fromkeys([*(one.name for one in self.counters), *self.counted]):
             if name in self.texts.counts:
-                found[name] = np.where(typed > 0, self.texts.counts[name][runs.text], 0) * runs.elapsed
+                found[name] = np.where(typed > 0, self.texts.counts[name].take(runs.text), 0) * runs.elapsed
             elif name == Meter.GPU:
                 found[name] = (runs.gpus - typed) * runs.elapsed
             elif name == Meter.CPU:
@@ -181,7 +182,7 @@ class Tariff:
             elif name == Meter.MEM:
                 found[name] = runs.mem_used if used else runs.mem_mib * runs.elapsed
             elif name == self._extra:
-                found[name] = np.maximum(self.texts.units[runs.text], 0) * runs.elapsed
+                found[name] = np.maximum(self.texts.units.take(runs.text), 0) * runs.elapsed
         return found
 
     @property
@@ -197,7 +198,11 @@ class Tariff:
         return self._weighed(total, *self.hours.weighed(runs)) * self.step
 
     def _weighed(self, total: Ints, weight: Ints, over: Ints) -> Ints:
-        """(total × weight + half × over) // (divisor × over), its whole part taken out first: so the products stay small."""
+        """(total × weight + half × over) // (divisor × over); where products might be large its whole part is taken out first."""
+        most = float(over.max(initial=0)) * self.divisor
+        if float(total.max(initial=0)) * float(weight.max(initial=0)) + most < MOST:
+            direct: Ints = (total * weight + over * self.half) // (over * self.divisor)
+            return direct
         whole, rest = np.divmod(total, self.divisor)
         steps, left = np.divmod(whole * weight, over)
         shares: Ints = (left * self.divisor + rest * weight + over * self.half) // (over * self.divisor)
@@ -205,7 +210,7 @@ class Tariff:
 
     def unknown(self, runs: Runs) -> bool:
         """Whether it prices units of which some run does not say how many there were."""
-        return bool(self._extra and ((self.texts.units[runs.text] < 0) & (runs.elapsed > 0)).any())
+        return bool(self._extra and ((self.texts.units.take(runs.text) < 0) & (runs.elapsed > 0)).any())
 
     @property
     def _extra(self) -> str:
@@ -218,16 +223,16 @@ class Tariff:
             cost = quantities[counter.name] * counter.factors[0] if counter.plain else laddered[counter.name]
             parts[meter] = parts[meter] + cost if meter in parts else cost
         if self.texts.lump.any():
-            lump = np.where(self._typed(runs) > 0, self.texts.lump[runs.text], 0) * runs.elapsed
+            lump = np.where(self._typed(runs) > 0, self.texts.lump.take(runs.text), 0) * runs.elapsed
             parts["gpu"] = parts["gpu"] + lump if "gpu" in parts else lump
         together = np.maximum if self.card.policy is Policy.MAX_OF else np.add
-        return reduce(together, parts.values(), np.zeros(1, np.int64))
+        return reduce(together, parts.values()) if parts else np.zeros(len(runs.end), np.int64)
 
     def _typed(self, runs: Runs) -> Ints:
         """GPUs with a price of their own; more than there are in all are of no type."""
         if not self.texts.typed.any():
             return np.zeros(1, np.int64)
-        typed = self.texts.typed[runs.text]
+        typed = self.texts.typed.take(runs.text)
         return np.where(typed <= runs.gpus, typed, 0)
 
     def fits(self, runs: Runs) -> NDArray[np.bool_]:
@@ -265,9 +270,9 @@ def tariffs(book: Book, lines: Sequence[str], texts: Sequence[str], first: int, 
 
 def _hours(calendar: Calendar, first: int, last: int) -> Hours:
     table = calendar_table([calendar], first, last)
-    shared = gcd(ONE, *table["ppm"].unique().to_list())
-    return Hours(first // SLOT, ONE // shared, (table["weight"] // shared).to_numpy(), (table["ppm"] // shared).to_numpy(),
-                 table["month"].to_numpy())
+    shared, begin = gcd(ONE, *table["ppm"].unique().to_list()), first // SLOT
+    factors, instants = (table["ppm"] // shared).to_numpy(), np.arange(begin, begin + len(table)) * SLOT
+    return Hours(begin, ONE // shared, (table["weight"] // shared).to_numpy() - factors * instants, factors, table["month"].to_numpy())
 
 
 def _tariff(card: RateCard, row: Mapping[str, Any], book: Book, texts: Texts, hours: Sequence[Hours]) -> Tariff:

@@ -77,7 +77,7 @@ class Chunk:
     def named(self, key: str, name: str) -> NDArray[np.bool_]:
         """Of which facts the key is `name`."""
         places, names = self.keys[key]
-        return np.array([*(known == name for known in names), False])[places]
+        return np.array([*(known == name for known in names), False]).take(places)
 
 
 def pieces(lake: Lake, since: datetime | None, until: datetime | None) -> dict[date, list[Piece]]:

@@ -16,26 +16,24 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from data.analytics.fact_columns import ALWAYS_READ, KEYS, NUMBERS, Asked, Chunk, Piece, period, pieces, read, span, texts_of
+from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Asked, Chunk, Piece, period, pieces, read, span, texts_of
+from data.analytics.kind_sums import Part, Totals, summed
 from data.analytics.lake import Lake
 from data.analytics.month_counts import Counting, Look, Priced, Stood
-from engine.errors import MoneyError, RateError
-from engine.quick_prices import MOST, Counters, Ints, Runs, Tariff, Wide, tariffs
+from engine.errors import RateError
+from engine.quick_prices import Counters, Ints, Runs, Tariff, Wide, tariffs
 from engine.rate_frames import Book, book_of
 from engine.rates import NODE_TIER, Policy
 from engine.rating import rate
-from engine.rerating import SUM_SCHEMA, Drafted
+from engine.rerating import Drafted
 
 WORKERS = min(4, os.cpu_count() or 1)
-SUMS = ("jobs", "changed_jobs", "before_micro", "after_micro")
 _PERIOD = ("($since::timestamptz is null or (end_at >= $since and day >= $since::date - 1))"
            " and ($until::timestamptz is null or (end_at < $until and day <= $until::date + 1))")
 Progress: TypeAlias = Callable[[float], None]
 T = TypeVar("T")
 R = TypeVar("R")
-Part: TypeAlias = dict[str, tuple[list[str], Ints]]      # by kind of sum: names, and of each SUMS, a row a sum
 
 
 def silent(_: float) -> None:
@@ -61,7 +59,9 @@ class Question:
             found = chunk.named("tier", card.tier)
             for account, since in self._projects:
                 found &= ~(chunk.named("account_name", account) & (end >= since))
-        return np.flatnonzero(found & (end >= tariff.since) & (end < tariff.until))
+        if len(end) and (end.min() < tariff.since or end.max() >= tariff.until):
+            found &= (end >= tariff.since) & (end < tariff.until)
+        return np.flatnonzero(found)
 
     @property
     def _projects(self) -> list[tuple[str, int]]:
@@ -79,11 +79,11 @@ def what_if(lake: Lake, new: Drafted, since: datetime | None, until: datetime | 
     _check_currency(lake, new, since, until)
     months = pieces(lake, begin, until)
     question = _question(lake, new, since, begin, until, [piece for some in months.values() for piece in some])
-    found: list[Part] = []
+    totals, count = Totals(), sum(map(len, months.values()))
     for done, part in enumerate(_answers(lake, question, months), 1):
-        found.append(part)
-        progress(done / sum(map(len, months.values())))
-    return _by_kind(found)
+        totals.add(part)
+        progress(done / count)
+    return totals.frame()
 
 
 def _question(lake: Lake, new: Drafted, since: datetime | None, begin: datetime | None, until: datetime | None,
@@ -215,8 +215,9 @@ def _of_priced(chunk: Chunk, priced: Sequence[tuple[Ints, Ints]]) -> Part:
     price = np.zeros(len(chunk.cost), np.int64)
     for rows, prices in priced:
         price[rows] = prices
-    every = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in priced)])
-    return _summed(chunk, slice(None) if len(every) == len(price) else every, price)
+    if sum(len(rows) for rows, _ in priced) == len(price):
+        return summed(chunk, slice(None), price)
+    return summed(chunk, np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in priced)]), price)
 
 
 def _check_units(tariff: Tariff, runs: Runs) -> None:
@@ -248,81 +249,6 @@ def _rated(question: Question, tariff: Tariff, runs: Runs) -> Ints:
         "start_at": runs.begin, "submit_at": runs.begin, "end_at": runs.end}).with_columns(
         run_key=pl.lit("a job of the copy"), tier=pl.lit(tariff.card.name), ended=pl.lit(value=True), alloc_tres=texts.gather(runs.text))
     return rate(usage, book_of([tariff.card], by_name=True))["cost_micro"].to_numpy()
-
-
-_BITS, _FLAG = 24, 2**25
-
-
-def _summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> Part:
-    """By each kind. Sums are counted in doubles, of numbers small enough that no sum of them is rounded."""
-    jobs, cost, day = chunk.jobs[rows], chunk.cost[rows], chunk.day[rows]
-    after = price[rows] * jobs
-    if not len(jobs):
-        return {}
-    largest = max(float(np.abs(values).max()) for values in (cost, after))
-    if len(jobs) >= 2**23 or largest / 2**_BITS * len(jobs) >= 2**52:
-        return _in_halves(chunk, np.arange(len(price))[rows], price)
-    parts = _whole if largest * len(jobs) < 2**52 else _cut
-    weights = [jobs * _FLAG + np.where(after != cost, jobs, 0), *parts(cost), *parts(after)]
-    floats, first = [values.astype(np.float64) for values in weights], int(day.min())
-    days = np.datetime_as_string(np.arange(first, int(day.max()) + 1).astype("datetime64[D]")).tolist()
-    named = {kind: (chunk.keys[key][0][rows], chunk.keys[key][1]) for kind, key in zip(("tier", "account", "payer"), KEYS, strict=True)}
-    payer, payers = named["payer"]
-    sums = _sums(payer * len(days) + day - first, floats, len(payers) * len(days)).reshape(len(SUMS), -1, len(days))
-    by_payer = sums.sum(2)
-    return {"all": ([""], sums.sum((1, 2))[:, None]), "day": (days, sums.sum(1)), "payer": (payers, by_payer),
-            **{kind: (named[kind][1], _of_payers(*named[kind], payer, by_payer, floats)) for kind in ("tier", "account")}}
-
-
-def _of_payers(places: Ints, names: Sequence[str], payer: Ints, by_payer: Ints, floats: Sequence[NDArray[np.float64]]) -> Ints:
-    """Sums by something that nearly every payer has one of: where all have, from theirs."""
-    own = np.full(by_payer.shape[1], -1)
-    own[payer] = places
-    if not (own[payer] == places).all():
-        return _sums(places, floats, len(names))
-    found = np.zeros((len(names), len(SUMS)), np.int64)
-    np.add.at(found, own[own >= 0], by_payer.T[own >= 0])
-    return found.T
-
-
-def _in_halves(chunk: Chunk, rows: Ints, price: Ints) -> Part:
-    middle = len(rows) // 2
-    one, two = _summed(chunk, rows[:middle], price), _summed(chunk, rows[middle:], price)
-    return {kind: (one[kind][0] + two[kind][0], np.concatenate([one[kind][1], two[kind][1]], axis=1)) for kind in one}
-
-
-def _whole(values: Ints) -> list[Ints]:
-    return [values]
-
-
-def _cut(values: Ints) -> list[Ints]:
-    """Their lower bits and the rest: sums of either are small."""
-    return [values & 2**_BITS - 1, values >> _BITS]
-
-
-def _sums(places: Ints, floats: Sequence[NDArray[np.float64]], count: int) -> Ints:
-    """SUMS, each in a row, of what stands at the same of `count` places."""
-    flags, *sums = (np.bincount(places, weights, count).astype(np.int64) for weights in floats)
-    jobs = (flags + _FLAG // 2) // _FLAG
-    before, after = sums if len(sums) == 2 else (sums[0] + (sums[1] << _BITS), sums[2] + (sums[3] << _BITS))
-    return np.stack([jobs, flags - jobs * _FLAG, before, after])
-
-
-def _by_kind(parts: Sequence[Part]) -> pl.DataFrame:
-    every = pl.concat([pl.DataFrame(schema=dict.fromkeys(("kind", "name"), pl.String()) | dict.fromkeys(SUMS, pl.Int64())),
-                       *(_of_kind(kind, [part[kind] for part in parts if part]) for kind in ("all", "tier", "account", "day", "payer"))])
-    if max(every.select(pl.col(name).cast(pl.Float64).abs().sum()).item() for name in SUMS) >= MOST * len(KEYS):
-        raise MoneyError("An amount does not fit 64 bits.")
-    zero = [pl.lit(0, pl.Int64).alias(name) for name in ("receipted_jobs", "receipted_difference_micro")]
-    sums = every.group_by("kind", "name").agg(pl.col(SUMS).sum())
-    return sums.filter(pl.col("jobs") != 0).with_columns(zero).select(*SUM_SCHEMA).sort("kind", "name")
-
-
-def _of_kind(kind: str, parts: Sequence[tuple[list[str], Ints]]) -> pl.DataFrame:
-    sums = np.concatenate([np.zeros((len(SUMS), 0), np.int64), *(some for _, some in parts)], axis=1)
-    names = pl.Series([name for some, _ in parts for name in some], dtype=pl.String)
-    return pl.DataFrame({"kind": pl.repeat(kind, len(names), dtype=pl.String, eager=True), "name": names,
-                         **dict(zip(SUMS, sums, strict=True))})
 
 
 def _check_currency(lake: Lake, new: Drafted, since: datetime | None, until: datetime | None) -> None:
