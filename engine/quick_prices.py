@@ -18,15 +18,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.calendars import ONE, ROOM, SLOT, Calendar, calendar_table
+from engine.calendars import ROOM
 from engine.ladders import is_ladder
 from engine.meters import Meter
 from engine.money import minor_micro
+from engine.quick_hours import Hours, Ints, hours_of
 from engine.rate_frames import SLURM, Book, tres_table
 from engine.rate_limits import SHARE, WHOLE
 from engine.rates import Policy, Price, RateCard, Rounding
 
-Ints: TypeAlias = NDArray[np.int64]
 Counters: TypeAlias = Mapping[str, Ints]            # by the counter's name: cpu, gpu, gpu:a100 …
 MOST = 2.0**62                                      # what 64 bits hold for certain
 
@@ -70,6 +70,11 @@ class Counter:
     size: int = 0
 
     @property
+    def meter(self) -> str:
+        """Of all models of it."""
+        return self.name.partition(":")[0]
+
+    @property
     def plain(self) -> bool:
         """Whether a unit costs the same however many were used."""
         return not self.size and self.starts == (0,) and not self.fees[0]
@@ -106,39 +111,6 @@ class Counter:
         for start, factor, fee, before in zip(self.starts, self.factors, self.fees, (0, *self.factors), strict=False):
             total += np.maximum(quantity - start, 0) * (factor - before) + np.where(quantity > start, fee, 0)
         return total
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """What decides about time: of every quarter hour from `first` on its factor, over `one`; what a run weighs until an instant t
-    in it, less factor × t; its month."""
-
-    first: int
-    one: int
-    weights: Ints
-    factors: Ints
-    months: Ints
-
-    @property
-    def modified(self) -> bool:
-        """Whether some instant costs another price than another."""
-        return bool((self.factors != self.one).any())
-
-    def weighed(self, runs: Runs) -> tuple[Ints, Ints]:
-        """What a run weighs, over what; one that took no time has the factor of its end."""
-        weight, long = self._until(runs.end) - self._until(runs.begin), runs.end - runs.begin
-        none = np.flatnonzero(long == 0)
-        weight[none], long[none] = self.factors[runs.end[none] // SLOT - self.first], 1
-        return weight, long * self.one
-
-    def month(self, instants: Ints) -> Ints:
-        """Year × 100 + month in the card's zone."""
-        return self.months[instants // SLOT - self.first]
-
-    def _until(self, instants: Ints) -> Ints:
-        """What a run weighs until then that began with the first quarter hour. It may wrap on the way; differences are right."""
-        slots = instants // SLOT - self.first
-        return self.factors.take(slots) * instants + self.weights.take(slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +162,39 @@ class Tariff:
         """Counters by which a unit costs otherwise when more was used before."""
         return tuple(one for one in self.counters if not one.plain)
 
-    def costs(self, runs: Runs, quantities: Counters, laddered: Counters) -> Ints:
-        """Micro-units of each run; `laddered` is what it costs by each of `on_ladders` (as Counter.cost says)."""
-        total = self._together(runs, quantities, laddered)
+    def plain(self, runs: Runs, quantities: Counters) -> Counters:
+        """What each run costs by the other counters, of which `costs` needs no more than this: by meter where a ladder adds to it,
+        else all together."""
+        parts: dict[str, Ints] = {}
+        for counter in self.counters:
+            if counter.plain:
+                _add(parts, counter.meter, quantities[counter.name] * counter.factors[0])
+        if self.texts.lump.any():
+            _add(parts, "gpu", np.where(self._typed(runs) > 0, self.texts.lump.take(runs.text), 0) * runs.elapsed)
+        apart = {counter.meter for counter in self.on_ladders}
+        alone = [cost for meter, cost in parts.items() if meter not in apart]
+        rest = reduce(self._together, alone) if alone else np.zeros(len(runs.end), np.int64)
+        return {"": rest} | {meter: parts[meter] for meter in apart if meter in parts}
+
+    def held(self, runs: Runs) -> Runs:
+        """What `costs` and `unknown` read of runs and their end, the rest zero: for who waits for what the ladders cost."""
+        read = {"end", *(("begin",) if self.modified else ()), *(("elapsed", "text") if self._extra else ())}
+        zero = np.broadcast_to(np.int64(0), runs.end.shape)
+        return Runs(*(getattr(runs, name) if name in read else zero for name in Runs.__slots__))
+
+    def costs(self, runs: Runs, plain: Counters, laddered: Counters) -> Ints:
+        """Micro-units of each run: `plain`, and what it costs by each of `on_ladders` (as Counter.cost says)."""
+        parts = dict(plain)
+        for counter in self.on_ladders:
+            _add(parts, counter.meter, laddered[counter.name])
+        total = reduce(self._together, parts.values())
         if self.hours is None or not self.modified:
             return (total + self.half) // self.divisor * self.step
-        return self._weighed(total, *self.hours.weighed(runs)) * self.step
+        return self._weighed(total, *self.hours.weighed(runs.begin, runs.end)) * self.step
+
+    def _together(self, one: Ints, other: Ints) -> Ints:
+        """Of two meters."""
+        return np.maximum(one, other) if self.card.policy is Policy.MAX_OF else one + other
 
     def _weighed(self, total: Ints, weight: Ints, over: Ints) -> Ints:
         """(total × weight + half × over) // (divisor × over); where products might be large its whole part is taken out first."""
@@ -215,18 +214,6 @@ class Tariff:
     @property
     def _extra(self) -> str:
         return next((one.name for one in self.counters if one.name in (Meter.NODE, Meter.BILLING)), "")
-
-    def _together(self, runs: Runs, quantities: Counters, laddered: Counters) -> Ints:
-        parts: dict[str, Ints] = {}
-        for counter in self.counters:
-            meter = counter.name.partition(":")[0]
-            cost = quantities[counter.name] * counter.factors[0] if counter.plain else laddered[counter.name]
-            parts[meter] = parts[meter] + cost if meter in parts else cost
-        if self.texts.lump.any():
-            lump = np.where(self._typed(runs) > 0, self.texts.lump.take(runs.text), 0) * runs.elapsed
-            parts["gpu"] = parts["gpu"] + lump if "gpu" in parts else lump
-        together = np.maximum if self.card.policy is Policy.MAX_OF else np.add
-        return reduce(together, parts.values()) if parts else np.zeros(len(runs.end), np.int64)
 
     def _typed(self, runs: Runs) -> Ints:
         """GPUs with a price of their own; more than there are in all are of no type."""
@@ -260,19 +247,16 @@ class Tariff:
                                    total / self.divisor * self.step * (factor / one + 1)))
 
 
+def _add(parts: dict[str, Ints], meter: str, cost: Ints) -> None:
+    parts[meter] = parts[meter] + cost if meter in parts else cost
+
+
 def tariffs(book: Book, lines: Sequence[str], texts: Sequence[str], first: int, last: int) -> list[Tariff]:
     """The cards of `lines` of `book`, for runs with these texts of AllocTRES from `first` to `last` (Unix seconds, both within)."""
-    cards, hours = {card.name: card for card in book.cards}, [_hours(calendar, first, last) for calendar in book.calendars]
+    cards, hours = {card.name: card for card in book.cards}, [hours_of(calendar, first, last) for calendar in book.calendars]
     read = tres_table(book, texts) if book.texts else None
     return [_tariff(cards[row["rate_card"]], row, book, _texts(cards[row["rate_card"]], read, book, len(texts)), hours)
             for row in book.cards_table.iter_rows(named=True) if row["_line"] in lines]
-
-
-def _hours(calendar: Calendar, first: int, last: int) -> Hours:
-    table = calendar_table([calendar], first, last)
-    shared, begin = gcd(ONE, *table["ppm"].unique().to_list()), first // SLOT
-    factors, instants = (table["ppm"] // shared).to_numpy(), np.arange(begin, begin + len(table)) * SLOT
-    return Hours(begin, ONE // shared, (table["weight"] // shared).to_numpy() - factors * instants, factors, table["month"].to_numpy())
 
 
 def _tariff(card: RateCard, row: Mapping[str, Any], book: Book, texts: Texts, hours: Sequence[Hours]) -> Tariff:

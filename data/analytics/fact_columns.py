@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.analytics.lake import Lake
-from engine.quick_prices import Ints, Runs
+from engine.quick_hours import Ints
+from engine.quick_prices import Runs
 
 PIECE = 60_000                  # rows from which row groups are read together: what a processor keeps at hand
 KEYS = ("tier", "account_name", "payer")

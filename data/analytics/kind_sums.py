@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from data.analytics.fact_columns import KEYS, Chunk
 from data.analytics.names import Names
 from engine.errors import MoneyError
-from engine.quick_prices import MOST, Ints
+from engine.quick_hours import Ints
+from engine.quick_prices import MOST
 from engine.rerating import SUM_SCHEMA
 
 SUMS = ("jobs", "changed_jobs", "before_micro", "after_micro")

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from itertools import repeat
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,14 +20,16 @@ from numpy.typing import NDArray
 
 from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Chunk, Piece, payers_in, read, run_keys
 from data.analytics.lake import Lake
+from data.analytics.month_order import Jobs, Sums
+from data.analytics.names import Names
 from engine.calendars import SLOT
-from engine.quick_prices import MOST, Counter, Counters, Hours, Ints, Runs, Tariff, Wide
+from engine.quick_hours import Hours, Ints
+from engine.quick_prices import MOST, Counter, Counters, Runs, Tariff, Wide
 
 if TYPE_CHECKING:
     from data.analytics.what_if import Question
 
 Each = Callable[[Callable[[tuple[int, Piece]], pl.DataFrame], Sequence[tuple[int, Piece]]], Iterator[pl.DataFrame]]
-Sums: TypeAlias = dict[str, Ints]               # by counter: a row for who pays on a line, a column for months and times
 ROUND = 3                                       # months of a card's zone that a month of the site may touch
 BEFORE, SPAN = 2 * 86_400 // SLOT, 36 * 86_400 // SLOT       # slots that are looked at: from two days before it
 CELLS, MOST_TIMES = 2**20, 64
@@ -48,18 +49,20 @@ class Cells:
 
     def of(self, table: NDArray[N]) -> NDArray[N]:
         """What `table` has at each job's cell."""
-        found: NDArray[N] = np.ascontiguousarray(table[:, self.first:self.first + self.width]).reshape(-1)[self.at]
+        found: NDArray[N] = np.ascontiguousarray(table[:, self.first:self.first + self.width]).reshape(-1).take(self.at)
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """The facts of a piece that a card prices, and what is known of them. `cells` is None where no month counts."""
+    """The facts of a piece that a card prices, and what is known of them. `cells` is None where no month counts; else of `runs` is
+    held what pricing still reads."""
 
     tariff: Tariff
     rows: Ints
     runs: Runs
-    quantities: Counters
+    plain: Counters
+    quantities: Counters        # of meters that are counted
     cells: Cells | None
 
 
@@ -94,127 +97,136 @@ class Stood:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month of the site: its first day, into how many spans of time it is cut, and by piece the rows that count for nothing."""
+
+    first: date
+    times: int
+    gone: Mapping[int, Ints]
+
+    @property
+    def zero(self) -> int:
+        """The month before it, counted from the year 0: the first of ROUND."""
+        return self.first.year * 12 + self.first.month - 2
+
+
 @dataclass(slots=True)
 class Counting:
-    """Goes through months in order: `look` at all pieces of one (several at once), then `stood`, which moves on to the next."""
+    """Goes through months in order: `look` at all pieces of one (several at once), then `stood`. The next may be begun before."""
 
     lake: Lake
     question: Question
-    _month: date = date.min
-    _times: int = 1
-    _gone: dict[int, Ints] = field(default_factory=dict)
-    _codes: dict[str, dict[str, int]] = field(default_factory=dict)         # by line and who pays: their number
+    _payers: Names = field(default_factory=Names)
+    _codes: dict[str, Ints] = field(default_factory=dict)                   # by line, of every payer: the number, or -1
     _lines: list[str] = field(default_factory=list)                         # by number
     _carried: dict[tuple[str, int], Ints] = field(default_factory=dict)     # by counter and month: what it stands at, by code
     _lock: Lock = field(default_factory=Lock)
 
-    def begin(self, month: date, pieces: Sequence[Piece], each: Each) -> None:
-        """Turn to a month of the site."""
-        self._month, self._gone = month, _taken_back(self.lake, self.question, pieces, each)
+    def begin(self, month: date, pieces: Sequence[Piece], each: Each) -> Month:
+        """A month of the site."""
         many = max(len(self._lines), payers_in(self.lake, pieces[0]), 1)
-        self._times = max(1, min(MOST_TIMES, CELLS // (ROUND * many)))
+        return Month(month, max(1, min(MOST_TIMES, CELLS // (ROUND * many))), _taken_back(self.lake, self.question, pieces, each))
 
-    def look(self, place: int, piece: Piece) -> Look:
+    def look(self, month: Month, place: int, piece: Piece) -> Look:
         """Read a piece and put its jobs into their cells. Wide where 64 bits may not hold what they add."""
-        chunk, gone = read(self.lake, piece, self.question.asked), self._gone.get(place)
-        cards = tuple(self._priced(chunk, tariff, gone) for tariff in self.question.tariffs)
+        chunk, gone = read(self.lake, piece, self.question.asked), month.gone.get(place)
+        who, columns = self._payers.of([*chunk.keys["payer"][1], ""]), _Columns(month, chunk.runs.end)
+        cards = tuple(self._priced(chunk, tariff, gone, who, columns) for tariff in self.question.tariffs)
         return Look(piece, replace(chunk, runs=chunk.runs.at(np.zeros(0, np.int64))), cards)
 
-    def _priced(self, chunk: Chunk, tariff: Tariff, gone: Ints | None) -> Priced:
+    def _priced(self, chunk: Chunk, tariff: Tariff, gone: Ints | None, who: Ints, columns: _Columns) -> Priced:
         rows = self.question.rows(chunk, tariff)
         rows = rows if gone is None else rows[~np.isin(rows, gone)]
         runs = chunk.runs.at(rows)
         if not tariff.counted or not len(rows):
-            return Priced(tariff, rows, runs, {}, None)
+            return Priced(tariff, rows, runs, {}, {}, None)
         assert tariff.hours is not None
-        quantities, codes = tariff.quantities(runs), self._codes_of(chunk, tariff, rows)
-        column = _columns(tariff.hours, self._month, self._times, runs.end)
-        first, width = int(column.min()), int(column.max()) - int(column.min()) + 1
-        at = codes * width + (column - first)
+        quantities, codes = tariff.quantities(runs), self._codes_of(tariff.card.line, who, chunk.keys["payer"][0].take(rows))
+        column, first, width = columns.of(tariff.hours)
+        at = codes * width + column.take(rows)
         adds = {name: quantities[name] for name in tariff.counted if name in quantities}
         sums = {name: _summed(at, values, (int(codes.max()) + 1) * width).reshape(-1, width) for name, values in adds.items()}
         total = max((float(values.sum(dtype=np.float64)) for values in adds.values()), default=0.0)
-        return Priced(tariff, rows, runs, quantities, Cells(at, first, width, sums, total))
+        return Priced(tariff, rows, tariff.held(runs), tariff.plain(runs, quantities), adds, Cells(at, first, width, sums, total))
 
-    def _codes_of(self, chunk: Chunk, tariff: Tariff, rows: Ints) -> Ints:
-        """Of every job the number of who pays for it on the card's line."""
-        places, names = chunk.keys["payer"]
-        own, line = places[rows], tariff.card.line
-        numbers, all_names = self._codes.setdefault(line, {}), [*names, ""]
-        codes = np.array(list(map(numbers.get, all_names, repeat(-1))), np.int64)[own]
+    def _codes_of(self, line: str, who: Ints, payer: Ints) -> Ints:
+        """Of every job the number of who pays for it on the line."""
+        codes = self._known_codes(line, who).take(payer)
         if codes.min() >= 0:
             return codes
         with self._lock:
-            for name in (all_names[place] for place in np.unique(own[codes < 0]).tolist()):
-                if name not in numbers:
-                    numbers[name] = len(self._lines)
-                    self._lines.append(line)
-        return np.array(list(map(numbers.get, all_names, repeat(-1))), np.int64)[own]
+            own = np.unique(who[payer[codes < 0]])
+            own = own[self._known_codes(line, own) < 0]
+            known = np.full(len(self._payers), -1)
+            known[:len(self._codes.get(line, ()))] = self._codes.get(line, ())
+            known[own] = np.arange(len(self._lines), len(self._lines) + len(own))
+            self._codes[line] = known
+            self._lines += [line] * len(own)
+        return self._known_codes(line, who).take(payer)
 
-    def stood(self, looks: Sequence[Look]) -> Stood:
+    def _known_codes(self, line: str, who: Ints) -> Ints:
+        """Of those who pay; -1 where one has none."""
+        known = self._codes.get(line, who[:0])
+        return np.append(known, -1).take(np.minimum(who, len(known)))
+
+    def stood(self, month: Month, looks: Sequence[Look]) -> Stood:
         """What the month's jobs found, when all of it was looked at. Wide where 64 bits may not hold a count."""
-        cells = [card.cells for look in looks for card in look.cards if card.cells]
-        before, after = self._sums(cells)
+        cells, lines = [card.cells for look in looks for card in look.cards if card.cells], np.array(self._lines)
+        before, after = self._sums(month, cells, len(lines))
         first, end = min((one.first for one in cells), default=0), max((one.first + one.width for one in cells), default=0)
-        bent, slopes = np.zeros((len(self._lines), ROUND * self._times), bool), {}
-        for who, tariff in ((self._on(tariff), tariff) for tariff in self._asked()):
+        bent, slopes = np.zeros((len(lines), ROUND * month.times), bool), {}
+        for tariff in self._asked():
+            who = np.flatnonzero(lines == tariff.card.line)
             for counter in tariff.on_ladders:
                 stands = before[counter.name][who, first:end]
                 bent[who, first:end] |= counter.bends(stands, after[counter.name][who, first:end])
                 slope = slopes[tariff.card.name, counter.name] = np.zeros(bent.shape, np.int64)
                 slope[who, first:end] = counter.slope(stands)
-        return Stood(slopes, self._in_order(looks, bent, before))
-
-    def _on(self, tariff: Tariff) -> Ints:
-        """Numbers of those who pay on the card's line."""
-        return np.flatnonzero(np.array(self._lines) == tariff.card.line)
+        ladders = [(lines == tariff.card.line, counter) for tariff in self._asked() for counter in tariff.on_ladders]
+        return Stood(slopes, self._in_order(looks, bent, before, ladders))
 
     def _asked(self) -> list[Tariff]:
         return [tariff for tariff in self.question.tariffs if tariff.card.name in self.question.new.names and tariff.counted]
 
-    def _sums(self, cells: Sequence[Cells]) -> tuple[Sums, Sums]:
+    def _sums(self, month: Month, cells: Sequence[Cells], count: int) -> tuple[Sums, Sums]:
         """What every counter stood at before and after each cell; carries it on."""
         before, after = Sums(), Sums()
-        first = self._month.year * 12 + self._month.month - 2
         for name in sorted({name for tariff in self.question.tariffs for name in tariff.counted}):
-            added = np.zeros((len(self._lines), ROUND * self._times), np.int64)
+            added = np.zeros((count, ROUND * month.times), np.int64)
             for one in cells:
                 if name in one.sums:
                     added[:len(one.sums[name]), one.first:one.first + one.width] += one.sums[name]
-            by_month = added.reshape(len(added), ROUND, self._times)
-            carried = np.stack([self._known(name, first + place) for place in range(ROUND)], axis=1)
+            by_month = added.reshape(count, ROUND, month.times)
+            carried = np.stack([self._known(name, month.zero + place, count) for place in range(ROUND)], axis=1)
             if sum(one.total for one in cells) + float(carried.max(initial=0)) >= MOST:
                 raise Wide
             stands = np.cumsum(by_month, axis=2) + carried[:, :, None]
-            self._carried |= {(name, first + place): stands[:, place, -1] for place in range(ROUND)}
+            self._carried |= {(name, month.zero + place): stands[:, place, -1] for place in range(ROUND)}
             before[name], after[name] = (stands - by_month).reshape(added.shape), stands.reshape(added.shape)
         return before, after
 
-    def _known(self, name: str, month: int) -> Ints:
-        found = np.zeros(len(self._lines), np.int64)
+    def _known(self, name: str, month: int, count: int) -> Ints:
+        found = np.zeros(count, np.int64)
         carried = self._carried.get((name, month), found[:0])
         found[:len(carried)] = carried
         return found
 
-    def _in_order(self, looks: Sequence[Look], bent: NDArray[np.bool_], before: Sums) -> list[dict[str, tuple[Ints, Counters]]]:
+    def _in_order(self, looks: Sequence[Look], bent: NDArray[np.bool_], before: Sums,
+                  ladders: Sequence[tuple[NDArray[np.bool_], Counter]]) -> list[dict[str, tuple[Ints, Counters]]]:
         """The jobs of bent cells, put in order: by piece and card their places and what counters stood at."""
         found: list[dict[str, tuple[Ints, Counters]]] = [{} for _ in looks]
         parts = [(piece, card, places) for piece, look in enumerate(looks) for card in look.cards
                  if card.cells and len(places := np.flatnonzero(card.cells.of(bent)))]
         if not parts:
             return found
-        jobs = _Jobs.of(parts, before, bent.shape[1])
-        stands = jobs.stood(self._ladders(), lambda tied: self._keys(looks, parts, tied))
+        jobs = _jobs(parts, before, bent.shape[1])
+        stands = jobs.stood(ladders, lambda tied: self._keys(looks, parts, tied))
         start = 0
         for piece, card, places in parts:
             found[piece][card.tariff.card.name] = places, {name: own[start:start + len(places)] for name, own in stands.items()}
             start += len(places)
         return found
-
-    def _ladders(self) -> list[tuple[NDArray[np.bool_], Counter]]:
-        """Every counter on a ladder, with whose it is."""
-        lines = np.array(self._lines)
-        return [(lines == tariff.card.line, counter) for tariff in self._asked() for counter in tariff.on_ladders]
 
     def _keys(self, looks: Sequence[Look], parts: Sequence[tuple[int, Priced, Ints]], tied: Ints) -> pl.Series:
         """The run keys of some jobs, counted through all parts, ascending."""
@@ -227,79 +239,48 @@ class Counting:
         return pl.concat(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Jobs:
-    """Jobs of cells in which order matters: which cell, their end, and what they add."""
-
-    cell: Ints
-    columns: int
-    end: Ints
-    adds: Sums
-    begin: Sums                 # what counters stood at before the cell
-
-    @classmethod
-    def of(cls, parts: Sequence[tuple[int, Priced, Ints]], before: Sums, columns: int) -> _Jobs:
-        cells, ends, adds = [], [], Sums()
-        for _, card, places in parts:
-            assert card.cells is not None
-            at = card.cells.at[places]
-            cells.append(at // card.cells.width * columns + at % card.cells.width + card.cells.first)
-            ends.append(card.runs.end[places])
-        for name in before:
-            adds[name] = np.concatenate([card.quantities[name][places] if name in card.quantities else np.zeros_like(places)
-                                         for _, card, places in parts])
-        cell = np.concatenate(cells)
-        return cls(cell, columns, np.concatenate(ends), adds, {name: values.reshape(-1)[cell] for name, values in before.items()})
-
-    def stood(self, ladders: Sequence[tuple[NDArray[np.bool_], Counter]], keys: Callable[[Ints], pl.Series]) -> Sums:
-        """What counters stood at before every job. `keys` are asked for only where two ended at once and their order matters."""
-        first = int(self.end.min())
-        when = self.cell * (int(self.end.max()) - first + 1) + self.end - first
-        order = np.argsort(when, kind="stable")
-        stands = {name: self._before(name, order) for name in self.adds}
-        tied = self._tied(when, order, stands, ladders)
-        if len(tied):
-            rows = np.sort(order[tied])
-            those = pl.DataFrame({"row": rows, "when": when[rows], "run_key": keys(rows)}).sort("when", "run_key")
-            order[tied] = those["row"].to_numpy()
-            stands = {name: self._before(name, order) for name in self.adds}
-        return stands
-
-    def _before(self, name: str, order: Ints) -> Ints:
-        cell, added = self.cell[order], self.adds[name][order]
-        total = np.cumsum(added) - added
-        firsts = np.append(0, np.flatnonzero(cell[1:] != cell[:-1]) + 1)
-        base = self.begin[name][order][firsts] - total[firsts]
-        found = np.empty_like(total)
-        found[order] = total + np.repeat(base, np.diff(np.append(firsts, len(cell))))
-        return found
-
-    def _tied(self, when: Ints, order: Ints, stands: Sums, ladders: Sequence[tuple[NDArray[np.bool_], Counter]]) -> Ints:
-        """Places in `order` of jobs of a cell that ended at once and among which a ladder bends."""
-        ordered = when[order]
-        firsts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
-        lengths = np.diff(np.append(firsts, len(ordered)))
-        firsts, lengths = firsts[lengths > 1], lengths[lengths > 1]
-        lasts, who = order[firsts + lengths - 1], self.cell[order[firsts]] // self.columns
-        bent = np.zeros(len(firsts), bool)
-        for own, counter in ladders:
-            name = counter.name
-            bent |= own[who] & counter.bends(stands[name][order[firsts]], stands[name][lasts] + self.adds[name][lasts])
-        places = [np.arange(start, start + length) for start, length in zip(firsts[bent].tolist(), lengths[bent].tolist(), strict=True)]
-        return np.concatenate([np.zeros(0, np.int64), *places])
+def _jobs(parts: Sequence[tuple[int, Priced, Ints]], before: Sums, columns: int) -> Jobs:
+    cells, ends, adds = [], [], Sums()
+    for _, card, places in parts:
+        assert card.cells is not None
+        at = card.cells.at[places]
+        cells.append(at // card.cells.width * columns + at % card.cells.width + card.cells.first)
+        ends.append(card.runs.end[places])
+    for name in before:
+        adds[name] = np.concatenate([card.quantities[name][places] if name in card.quantities else np.zeros_like(places)
+                                     for _, card, places in parts])
+    cell = np.concatenate(cells)
+    return Jobs(cell, columns, np.concatenate(ends), adds, {name: values.reshape(-1)[cell] for name, values in before.items()})
 
 
-def _columns(hours: Hours, month: date, times: int, ends: Ints) -> Ints:
+@dataclass(slots=True)
+class _Columns:
+    """The columns of a piece's jobs, worked out once for all cards of a zone."""
+
+    month: Month
+    ends: Ints
+    _known: dict[int, tuple[Ints, int, int]] = field(default_factory=dict)
+
+    def of(self, hours: Hours) -> tuple[Ints, int, int]:
+        """From the first one on; which one that is, and how many there are."""
+        if id(hours) not in self._known:
+            column = _columns(hours, self.month, self.ends)
+            first = int(column.min())
+            self._known[id(hours)] = column - first, first, int(column.max()) - first + 1
+        return self._known[id(hours)]
+
+
+def _columns(hours: Hours, month: Month, ends: Ints) -> Ints:
     """The column of each end: `times` for each of ROUND months of the card's zone, from the one before `month` on. Wide where it is
     in none of them, which no job of a month of the site is."""
-    lowest = int(datetime(month.year, month.month, 1, tzinfo=UTC).timestamp()) // SLOT - BEFORE
+    lowest = int(datetime(month.first.year, month.first.month, 1, tzinfo=UTC).timestamp()) // SLOT - BEFORE
     slots = np.arange(lowest - hours.first, lowest - hours.first + SPAN)
     known = (slots >= 0) & (slots < len(hours.months))
     months = hours.months[np.clip(slots, 0, len(hours.months) - 1)]
-    number = months // 100 * 12 + months % 100 - 1 - (month.year * 12 + month.month - 2)
-    table = np.where(known & (number >= 0) & (number < ROUND), number * times + np.arange(SPAN) * times // SPAN, -1)
+    number = months // 100 * 12 + months % 100 - 1 - month.zero
+    table = np.where(known & (number >= 0) & (number < ROUND), number * month.times + np.arange(SPAN) * month.times // SPAN, -1)
     places = ends // SLOT - lowest
-    if int(places.min()) < 0 or int(places.max()) >= SPAN or int((column := table[places]).min()) < 0:
+    if int(places.min()) < 0 or int(places.max()) >= SPAN or int((column := table.take(places)).min()) < 0:
         raise Wide
     return np.asarray(column, np.int64)
 

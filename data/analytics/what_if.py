@@ -20,9 +20,10 @@ import polars as pl
 from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Asked, Chunk, Piece, period, pieces, read, span, texts_of
 from data.analytics.kind_sums import Part, Totals, summed
 from data.analytics.lake import Lake
-from data.analytics.month_counts import Counting, Look, Priced, Stood
+from data.analytics.month_counts import Counting, Look, Month, Priced, Stood
 from engine.errors import RateError
-from engine.quick_prices import Counters, Ints, Runs, Tariff, Wide, tariffs
+from engine.quick_hours import Ints
+from engine.quick_prices import Counters, Runs, Tariff, Wide, tariffs
 from engine.rate_frames import Book, book_of
 from engine.rates import NODE_TIER, Policy
 from engine.rating import rate
@@ -149,22 +150,25 @@ def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piec
 
 def _month_by_month(workers: ThreadPoolExecutor, lake: Lake, question: Question,
                     months: Sequence[tuple[date, Sequence[Piece]]]) -> Iterator[Part]:
-    """While a month's last pieces are summed, the next one is looked at already."""
-    counting, looking = Counting(lake, question), list[Future[Look]]()
-    for month, pieces_ in [*months, (None, ())]:
-        pricing = _priced_when_counted(workers, question, counting, looking) if looking else []
-        if month:
-            counting.begin(month, pieces_, lambda work, items: _each(workers, work, items))
-            looking = [workers.submit(counting.look, place, piece) for place, piece in enumerate(pieces_)]
+    """While a month is counted, the next one's first pieces are looked at already; the others while its last ones are summed."""
+    counting = Counting(lake, question)
+
+    def looks(month: Month, first: int, pieces_: Sequence[Piece]) -> list[Future[Look]]:
+        return [workers.submit(counting.look, month, place, piece) for place, piece in enumerate(pieces_, first)]
+
+    def priced(month: Month, looking: Sequence[Future[Look]]) -> list[Future[Part]]:
+        found = [look.result() for look in looking]
+        stood = counting.stood(month, found)
+        return [workers.submit(_counted_piece, question, look, stood, place) for place, look in enumerate(found)]
+    before: tuple[Month, list[Future[Look]]] | None = None
+    for first, pieces_ in months:
+        month = counting.begin(first, pieces_, lambda work, items: _each(workers, work, items))
+        looking = looks(month, 0, pieces_[:WORKERS])
+        pricing = priced(*before) if before else []
+        before = month, looking + looks(month, WORKERS, pieces_[WORKERS:])
         while pricing:
             yield pricing.pop(0).result()
-
-
-def _priced_when_counted(workers: ThreadPoolExecutor, question: Question, counting: Counting,
-                         looking: Sequence[Future[Look]]) -> list[Future[Part]]:
-    looks = [look.result() for look in looking]
-    stood = counting.stood(looks)
-    return [workers.submit(_counted_piece, question, look, stood, place) for place, look in enumerate(looks)]
+    yield from (part.result() for part in (priced(*before) if before else ()))
 
 
 def _each(workers: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
@@ -198,12 +202,12 @@ def _counted_piece(question: Question, look: Look, stood: Stood, place: int) -> 
 
 def _on_ladders(question: Question, card: Priced, laddered: Counters) -> tuple[Ints, Ints]:
     """Which of its jobs are asked for, and their prices."""
-    late, runs, quantities = _late(question, card.runs), card.runs, card.quantities
+    late, runs, plain = _late(question, card.runs), card.runs, card.plain
     if len(late) < len(card.rows):
         runs = runs.at(late)
-        quantities, laddered = ({name: values[late] for name, values in one.items()} for one in (quantities, laddered))
+        plain, laddered = ({name: values[late] for name, values in one.items()} for one in (plain, laddered))
     _check_units(card.tariff, runs)
-    return late, card.tariff.costs(runs, quantities, laddered)
+    return late, card.tariff.costs(runs, plain, laddered)
 
 
 def _late(question: Question, runs: Runs) -> Ints:
@@ -228,16 +232,19 @@ def _check_units(tariff: Tariff, runs: Runs) -> None:
 def _prices(question: Question, tariff: Tariff, runs: Runs) -> Ints:
     _check_units(tariff, runs)
     try:
-        return tariff.costs(runs, tariff.quantities(runs), {})
+        return _plainly(tariff, runs)
     except Wide:
         return _either_way(question, tariff, runs)
+
+
+def _plainly(tariff: Tariff, runs: Runs) -> Ints:
+    return tariff.costs(runs, tariff.plain(runs, tariff.quantities(runs)), {})
 
 
 def _either_way(question: Question, tariff: Tariff, runs: Runs) -> Ints:
     """Runs that 64 bits may not hold by the rating function itself."""
     fits, price = tariff.fits(runs), np.zeros(len(runs.end), np.int64)
-    narrow = runs.at(np.flatnonzero(fits))
-    price[fits] = tariff.costs(narrow, tariff.quantities(narrow), {})
+    price[fits] = _plainly(tariff, runs.at(np.flatnonzero(fits)))
     price[~fits] = _rated(question, tariff, runs.at(np.flatnonzero(~fits)))
     return price
 

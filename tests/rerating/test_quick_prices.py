@@ -12,7 +12,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as some
 
 from engine.errors import RateError
-from engine.quick_prices import Ints, Runs, Tariff, Wide, tariffs
+from engine.quick_hours import Ints
+from engine.quick_prices import Runs, Tariff, Wide, tariffs
 from engine.rate_frames import book_of
 from engine.rates import Modifier, Policy, Price, RateCard, Rounding, Step
 from engine.rating import rate
@@ -107,7 +108,7 @@ def agree(card: RateCard, usage: pl.DataFrame) -> None:
         adds = ready.quantities(run_columns)
     except Wide:
         reject()                    # an odd price over long jobs with odd factors: never many
-    quick = ready.costs(run_columns, adds, laddered(ready, usage, adds))
+    quick = ready.costs(ready.held(run_columns), ready.plain(run_columns, adds), laddered(ready, usage, adds))
     assert quick.tolist() == rate(usage, [card])["cost_micro"].to_list()
 
 
@@ -160,4 +161,4 @@ def test_a_quota_is_used_up_within_a_job_and_begins_anew_with_the_month() -> Non
     usage = frame([*june, ONE | {"end_at": BEGIN + 31 * 86_400}])
     ready = tariff(quota)
     adds = ready.quantities(columns(usage))
-    assert ready.costs(columns(usage), adds, laddered(ready, usage, adds)).tolist() == [0, 2_000_000, 4_000_000, 0]
+    assert ready.costs(columns(usage), {}, laddered(ready, usage, adds)).tolist() == [0, 2_000_000, 4_000_000, 0]
