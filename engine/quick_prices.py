@@ -197,11 +197,19 @@ class Tariff:
         return np.maximum(one, other) if self.card.policy is Policy.MAX_OF else one + other
 
     def _weighed(self, total: Ints, weight: Ints, over: Ints) -> Ints:
-        """(total × weight + half × over) // (divisor × over); where products might be large its whole part is taken out first."""
-        most = float(over.max(initial=0)) * self.divisor
-        if float(total.max(initial=0)) * float(weight.max(initial=0)) + most < MOST:
-            direct: Ints = (total * weight + over * self.half) // (over * self.divisor)
-            return direct
+        """(total × weight + half × over) // (divisor × over). Floats say it but for one more or less, which the remainder tells: what
+        wraps on the way to it cancels out. Where floats may be further off the whole part is taken out first."""
+        below = over * self.divisor
+        about = weight / below * total
+        if float(about.max(initial=0)) >= 2**50 or float(over.max(initial=0)) * self.divisor >= MOST / 2:
+            return self._by_parts(total, weight, over)
+        steps = about.astype(np.int64)
+        rest = total * weight + over * self.half - steps * below
+        steps += rest >= below
+        steps -= rest < 0
+        return steps
+
+    def _by_parts(self, total: Ints, weight: Ints, over: Ints) -> Ints:
         whole, rest = np.divmod(total, self.divisor)
         steps, left = np.divmod(whole * weight, over)
         shares: Ints = (left * self.divisor + rest * weight + over * self.half) // (over * self.divisor)
@@ -228,7 +236,7 @@ class Tariff:
 
     def _check(self, runs: Runs) -> None:
         """Wide unless all of them fit, as the largest of every column would."""
-        most = {name: np.float64(getattr(runs, name).max(initial=0)) for name in Runs.__slots__}
+        most = {name: np.float64(_varied(getattr(runs, name)).max(initial=0)) for name in Runs.__slots__}
         most["begin"] = most["end"] - np.float64((runs.end - runs.begin).max(initial=0))
         if self._largest(most) >= MOST and not self.fits(runs).all():
             raise Wide
@@ -245,6 +253,11 @@ class Tariff:
         long = of["end"] - of["begin"] + 1 if self.modified else 1.0
         return reduce(np.maximum, (total, (total / self.divisor + 3.0 * self.divisor) * max(factor, one) * long,
                                    total / self.divisor * self.step * (factor / one + 1)))
+
+
+def _varied(column: Ints) -> Ints:
+    """Its numbers; of one number throughout, that one."""
+    return column[:1] if column.strides == (0,) else column
 
 
 def _add(parts: dict[str, Ints], meter: str, cost: Ints) -> None:

@@ -34,13 +34,13 @@ class Totals:
         self._most = np.zeros(len(SUMS))        # no total is larger
 
     def add(self, part: Part) -> None:
-        """Take the sums of a piece."""
+        """Take some sums; names of a kind stand there once."""
         for kind, (names, sums) in part.items():
             numbers = self._names[kind].of(names)
             missing = len(self._names[kind]) - self._sums[kind].shape[1]
             if missing:
                 self._sums[kind] = np.pad(self._sums[kind], ((0, 0), (0, missing)))
-            np.add.at(self._sums[kind].T, numbers, sums.T)
+            self._sums[kind][:, numbers] += sums
             self._most += np.abs(sums).sum(axis=1, dtype=np.float64)
 
     def frame(self) -> pl.DataFrame:
@@ -57,15 +57,16 @@ class Totals:
                              **dict(zip(SUMS, self._sums[kind], strict=True))})
 
 
-def summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> Part:
-    """By each kind: some facts of `chunk`, all of which `price` has prices for."""
+def summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> list[Part]:
+    """By each kind: some facts of `chunk`, all of which `price` has prices for. In several parts where one might be too large."""
     jobs, cost, day = chunk.jobs[rows], chunk.cost[rows], chunk.day[rows]
     after = price[rows] * jobs
     if not len(jobs):
-        return {}
+        return []
     largest = float(max(most for values in (cost, after) for most in (values.max(), -values.min())))
     if len(jobs) >= 2**23 or largest / 2**_BITS * len(jobs) >= 2**52:
-        return _in_halves(chunk, np.arange(len(price))[rows], price)
+        every, middle = np.arange(len(price))[rows], len(jobs) // 2
+        return [*summed(chunk, every[:middle], price), *summed(chunk, every[middle:], price)]
     parts = _whole if largest * len(jobs) < 2**52 else _cut
     floats = [jobs * (_FLAG + (after != cost)), *(values.astype(np.float64) for values in (*parts(cost), *parts(after)))]
     first, last = int(day.min()), int(day.max())
@@ -75,8 +76,8 @@ def summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> Part:
     places = payer if first == last else payer * len(days) + (day - first)
     sums = _sums(places, floats, len(payers) * len(days)).reshape(len(SUMS), -1, len(days))
     by_payer = sums.sum(2)
-    return {"all": ([""], sums.sum((1, 2))[:, None]), "day": (days, sums.sum(1)), "payer": (payers, by_payer),
-            **_of_payers({kind: named[kind] for kind in ("tier", "account")}, payer, by_payer, floats)}
+    return [{"all": ([""], sums.sum((1, 2))[:, None]), "day": (days, sums.sum(1)), "payer": (payers, by_payer),
+             **_of_payers(named, payer, by_payer, floats)}]
 
 
 def _of_payers(named: Mapping[str, tuple[Ints, list[str]]], payer: Ints, by_payer: Ints, floats: Sequence[NDArray[np.float64]]) -> Part:
@@ -85,19 +86,14 @@ def _of_payers(named: Mapping[str, tuple[Ints, list[str]]], payer: Ints, by_paye
     both, own = accounts * len(tier_names) + tiers, np.full(by_payer.shape[1], -1)
     own[payer] = both
     if not (own.take(payer) == both).all():
-        return {kind: (names, _sums(places, floats, len(names))) for kind, (places, names) in named.items()}
+        return {"tier": (tier_names, _sums(tiers, floats, len(tier_names))),
+                "account": (account_names, _sums(accounts, floats, len(account_names)))}
     there = np.flatnonzero(own >= 0)
     found: Part = {}
     for kind, names, places in (("tier", tier_names, own % len(tier_names)), ("account", account_names, own // len(tier_names))):
         found[kind] = names, np.zeros((len(SUMS), len(names)), np.int64)
         np.add.at(found[kind][1].T, places[there], by_payer.T[there])
     return found
-
-
-def _in_halves(chunk: Chunk, rows: Ints, price: Ints) -> Part:
-    middle = len(rows) // 2
-    one, two = summed(chunk, rows[:middle], price), summed(chunk, rows[middle:], price)
-    return {kind: (one[kind][0] + two[kind][0], np.concatenate([one[kind][1], two[kind][1]], axis=1)) for kind in one}
 
 
 def _whole(values: Ints) -> list[Ints]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -49,7 +49,7 @@ class Cells:
 
     def of(self, table: NDArray[N]) -> NDArray[N]:
         """What `table` has at each job's cell."""
-        found: NDArray[N] = np.ascontiguousarray(table[:, self.first:self.first + self.width]).reshape(-1).take(self.at)
+        found: NDArray[N] = np.ascontiguousarray(table[:, self.first:self.first + self.width]).reshape(-1).take(self.at.astype(np.int64))
         return found
 
 
@@ -68,11 +68,21 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A piece that was read: what its sums need, and its facts by card."""
+    """A piece that was read: what its sums need, and its facts by card. All of a month are held at once: as small as they can be."""
 
     piece: Piece
     chunk: Chunk
     cards: tuple[Priced, ...]
+
+    @classmethod
+    def of(cls, piece: Piece, chunk: Chunk, cards: tuple[Priced, ...]) -> Look:
+        """Of the facts only what their sums need."""
+        keys = {key: (_small(places), names) for key, (places, names) in chunk.keys.items()}
+        return cls(piece, replace(chunk, runs=chunk.runs.at(np.zeros(0, np.int64)), keys=keys), cards)
+
+    def wide(self) -> Chunk:
+        """The facts as they were read."""
+        return replace(self.chunk, keys={key: (places.astype(np.int64), names) for key, (places, names) in self.chunk.keys.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class Counting:
         chunk, gone = read(self.lake, piece, self.question.asked), month.gone.get(place)
         who, columns = self._payers.of([*chunk.keys["payer"][1], ""]), _Columns(month, chunk.runs.end)
         cards = tuple(self._priced(chunk, tariff, gone, who, columns) for tariff in self.question.tariffs)
-        return Look(piece, replace(chunk, runs=chunk.runs.at(np.zeros(0, np.int64))), cards)
+        return Look.of(piece, chunk, cards)
 
     def _priced(self, chunk: Chunk, tariff: Tariff, gone: Ints | None, who: Ints, columns: _Columns) -> Priced:
         rows = self.question.rows(chunk, tariff)
@@ -148,7 +158,8 @@ class Counting:
         adds = {name: quantities[name] for name in tariff.counted if name in quantities}
         sums = {name: _summed(at, values, (int(codes.max()) + 1) * width).reshape(-1, width) for name, values in adds.items()}
         total = max((float(values.sum(dtype=np.float64)) for values in adds.values()), default=0.0)
-        return Priced(tariff, rows, tariff.held(runs), tariff.plain(runs, quantities), adds, Cells(at, first, width, sums, total))
+        held, cells = tariff.held(replace(runs, end=_small(runs.end))), Cells(_small(at), first, width, sums, total)
+        return Priced(tariff, _small(rows), held, tariff.plain(runs, quantities), adds, cells)
 
     def _codes_of(self, line: str, who: Ints, payer: Ints) -> Ints:
         """Of every job the number of who pays for it on the line."""
@@ -283,6 +294,12 @@ def _columns(hours: Hours, month: Month, ends: Ints) -> Ints:
     if int(places.min()) < 0 or int(places.max()) >= SPAN or int((column := table.take(places)).min()) < 0:
         raise Wide
     return np.asarray(column, np.int64)
+
+
+def _small(values: Ints) -> NDArray[Any]:
+    """In half the bytes, where those hold them."""
+    fits = not len(values) or (values.min() >= -2**31 and values.max() < 2**31)
+    return values.astype(np.int32) if fits else values
 
 
 def _summed(at: Ints, values: Ints, count: int) -> Ints:

@@ -21,7 +21,7 @@ Sums: TypeAlias = dict[str, Ints]               # by counter
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Jobs of cells in which order matters: which cell, their end, and what they add."""
+    """Jobs of cells in which order matters: which cell, their end (both may be of 32 bits), and what they add."""
 
     cell: Ints
     columns: int                # of cells beside each other, which are one payer's
@@ -32,7 +32,7 @@ class Jobs:
     def stood(self, ladders: Sequence[tuple[NDArray[np.bool_], Counter]], keys: Callable[[Ints], pl.Series]) -> Sums:
         """What counters stood at before every job. `keys` are asked for only where two ended at once and their order matters."""
         first = int(self.end.min())
-        when = self.cell * (int(self.end.max()) - first + 1) + self.end - first
+        when = self.cell.astype(np.int64) * (int(self.end.max()) - first + 1) + self.end - first
         order = np.argsort(when, kind="stable")
         stands = {name: self._before(name, order) for name in self.adds}
         tied = self._tied(when, order, stands, ladders)

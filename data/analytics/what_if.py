@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 import polars as pl
 
-from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Asked, Chunk, Piece, period, pieces, read, span, texts_of
+from data.analytics.fact_columns import ALWAYS_READ, NUMBERS, Asked, Chunk, Piece, keep_memory, period, pieces, read, span, texts_of
 from data.analytics.kind_sums import Part, Totals, summed
 from data.analytics.lake import Lake
 from data.analytics.month_counts import Counting, Look, Month, Priced, Stood
@@ -76,13 +76,15 @@ def what_if(lake: Lake, new: Drafted, since: datetime | None, until: datetime | 
     """Sums by every kind (SUM_SCHEMA) over the jobs that ended in [since, until) and that the drafts price. The copy does not
     know receipts: `receipted_…` are zero. `progress` is told the share that is done. Raises duckdb.Error, Wide where a month
     cannot be counted in 64 bits; RateError and MoneyError as rating does."""
+    keep_memory()
     begin = new.begin(since)
     _check_currency(lake, new, since, until)
     months = pieces(lake, begin, until)
     question = _question(lake, new, since, begin, until, [piece for some in months.values() for piece in some])
     totals, count = Totals(), sum(map(len, months.values()))
-    for done, part in enumerate(_answers(lake, question, months), 1):
-        totals.add(part)
+    for done, parts in enumerate(_answers(lake, question, months), 1):
+        for part in parts:
+            totals.add(part)
         progress(done / count)
     return totals.frame()
 
@@ -135,7 +137,7 @@ def _sides(book: Book, prepared: Sequence[Tariff], since: int | None, until: int
     return (*(instant for instant in (since, until) if instant is not None), *spans, *projects)
 
 
-def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piece]]) -> Iterator[Part]:
+def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piece]]) -> Iterator[list[Part]]:
     """The sums of every piece; what is counted by the month, month after month."""
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="what-if") as workers:
         if not question.new.by_month:
@@ -149,14 +151,14 @@ def _answers(lake: Lake, question: Question, months: Mapping[date, Sequence[Piec
 
 
 def _month_by_month(workers: ThreadPoolExecutor, lake: Lake, question: Question,
-                    months: Sequence[tuple[date, Sequence[Piece]]]) -> Iterator[Part]:
+                    months: Sequence[tuple[date, Sequence[Piece]]]) -> Iterator[list[Part]]:
     """While a month is counted, the next one's first pieces are looked at already; the others while its last ones are summed."""
     counting = Counting(lake, question)
 
     def looks(month: Month, first: int, pieces_: Sequence[Piece]) -> list[Future[Look]]:
         return [workers.submit(counting.look, month, place, piece) for place, piece in enumerate(pieces_, first)]
 
-    def priced(month: Month, looking: Sequence[Future[Look]]) -> list[Future[Part]]:
+    def priced(month: Month, looking: Sequence[Future[Look]]) -> list[Future[list[Part]]]:
         found = [look.result() for look in looking]
         stood = counting.stood(month, found)
         return [workers.submit(_counted_piece, question, look, stood, place) for place, look in enumerate(found)]
@@ -182,22 +184,22 @@ def _each(workers: ThreadPoolExecutor, work: Callable[[T], R], items: Sequence[T
         yield underway.pop(0).result()
 
 
-def _piece(question: Question, chunk: Chunk) -> Part:
+def _piece(question: Question, chunk: Chunk) -> list[Part]:
     """Sums of those of its facts that a draft prices."""
     asked = [tariff for tariff in question.tariffs if tariff.card.name in question.new.names]
     priced = [(rows, _prices(question, tariff, chunk.runs.at(rows))) for tariff in asked if len(rows := question.rows(chunk, tariff))]
     return _of_priced(chunk, priced)
 
 
-def _counted_piece(question: Question, look: Look, stood: Stood, place: int) -> Part:
+def _counted_piece(question: Question, look: Look, stood: Stood, place: int) -> list[Part]:
     """The same where a card counts the month."""
     priced = []
     for card in look.cards:
         if card.tariff.card.name in question.new.names and len(card.rows):
             price = _on_ladders(question, card, stood.laddered(place, card)) if card.cells else (
                 _late(question, card.runs), _prices(question, card.tariff, card.runs.at(_late(question, card.runs))))
-            priced.append((card.rows[price[0]], price[1]))
-    return _of_priced(look.chunk, priced)
+            priced.append((card.rows.take(price[0]).astype(np.int64), price[1]))
+    return _of_priced(look.wide(), priced)
 
 
 def _on_ladders(question: Question, card: Priced, laddered: Counters) -> tuple[Ints, Ints]:
@@ -215,7 +217,7 @@ def _late(question: Question, runs: Runs) -> Ints:
     return np.flatnonzero(runs.end >= question.counts_from) if question.counts_from is not None else np.arange(len(runs.end))
 
 
-def _of_priced(chunk: Chunk, priced: Sequence[tuple[Ints, Ints]]) -> Part:
+def _of_priced(chunk: Chunk, priced: Sequence[tuple[Ints, Ints]]) -> list[Part]:
     price = np.zeros(len(chunk.cost), np.int64)
     for rows, prices in priced:
         price[rows] = prices
