@@ -67,7 +67,8 @@ def summed(chunk: Chunk, rows: Ints | slice, price: Ints) -> list[Part]:
     if len(jobs) >= 2**23 or largest / 2**_BITS * len(jobs) >= 2**52:
         every, middle = np.arange(len(price))[rows], len(jobs) // 2
         return [*summed(chunk, every[:middle], price), *summed(chunk, every[middle:], price)]
-    parts = _whole if largest * len(jobs) < 2**52 else _cut
+    whole = largest * len(jobs) < 2**52 or all(float(np.abs(values).sum(dtype=np.float64)) < 2**51 for values in (cost, after))
+    parts = _whole if whole else _cut
     floats = [jobs * (_FLAG + (after != cost)), *(values.astype(np.float64) for values in (*parts(cost), *parts(after)))]
     first, last = int(day.min()), int(day.max())
     days = np.datetime_as_string(np.arange(first, last + 1).astype("datetime64[D]")).tolist()
