@@ -99,7 +99,7 @@ class Stood:
         found: dict[str, Ints] = {}
         for counter in card.tariff.on_ladders:
             assert card.cells is not None
-            own = card.quantities[counter.name]
+            own = card.quantities[counter.name].astype(np.int64)
             cost = own * card.cells.of(self.slopes[card.tariff.card.name, counter.name])
             if places is not None:
                 cost[places] = counter.cost(before[counter.name], own[places])
@@ -159,7 +159,8 @@ class Counting:
         sums = {name: _summed(at, values, (int(codes.max()) + 1) * width).reshape(-1, width) for name, values in adds.items()}
         total = max((float(values.sum(dtype=np.float64)) for values in adds.values()), default=0.0)
         held, cells = tariff.held(replace(runs, end=_small(runs.end))), Cells(_small(at), first, width, sums, total)
-        return Priced(tariff, _small(rows), held, tariff.plain(runs, quantities), adds, cells)
+        small = {name: _small(values) for name, values in adds.items()}
+        return Priced(tariff, _small(rows), held, tariff.plain(runs, quantities), small, cells)
 
     def _codes_of(self, line: str, who: Ints, payer: Ints) -> Ints:
         """Of every job the number of who pays for it on the line."""
@@ -251,17 +252,16 @@ class Counting:
 
 
 def _jobs(parts: Sequence[tuple[int, Priced, Ints]], before: Sums, columns: int) -> Jobs:
-    cells, ends, adds = [], [], Sums()
+    cells, adds = [], Sums()
     for _, card, places in parts:
         assert card.cells is not None
-        at = card.cells.at[places]
+        at = card.cells.at[places].astype(np.int64)
         cells.append(at // card.cells.width * columns + at % card.cells.width + card.cells.first)
-        ends.append(card.runs.end[places])
     for name in before:
         adds[name] = np.concatenate([card.quantities[name][places] if name in card.quantities else np.zeros_like(places)
-                                     for _, card, places in parts])
-    cell = np.concatenate(cells)
-    return Jobs(cell, columns, np.concatenate(ends), adds, {name: values.reshape(-1)[cell] for name, values in before.items()})
+                                     for _, card, places in parts], dtype=np.int64)
+    cell, end = np.concatenate(cells), np.concatenate([card.runs.end[places] for _, card, places in parts], dtype=np.int64)
+    return Jobs(cell, columns, end, adds, {name: values.reshape(-1)[cell] for name, values in before.items()})
 
 
 @dataclass(slots=True)
@@ -297,9 +297,8 @@ def _columns(hours: Hours, month: Month, ends: Ints) -> Ints:
 
 
 def _small(values: Ints) -> NDArray[Any]:
-    """In half the bytes, where those hold them."""
-    fits = not len(values) or (values.min() >= -2**31 and values.max() < 2**31)
-    return values.astype(np.int32) if fits else values
+    """In as few bytes as hold them."""
+    return values.astype(np.min_scalar_type(-1 - max(int(values.max(initial=0)), -1 - int(values.min(initial=0)))))
 
 
 def _summed(at: Ints, values: Ints, count: int) -> Ints:
