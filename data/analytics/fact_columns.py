@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from sys import intern
 
 import numpy as np
 import polars as pl
@@ -30,7 +31,9 @@ TEXTS = (*KEYS, "alloc_tres", "run_key")
 NUMBERS = {"elapsed": "elapsed_seconds", "cpus": "alloc_cpus", "gpus": "alloc_gpus", "mem_mib": "alloc_mem_mib",
            "cpu_used": "cpu_used_core_seconds", "mem_used": "mem_used_mib_seconds"}
 INSTANTS = ("start_at", "end_at")
-FEW, _known_texts = 1000, dict[tuple[str, tuple[int, ...]], set[str]]()        # of AllocTRES: up to so many in a piece are kept
+FOOTERS = 2048                  # files whose footers are remembered, pieces whose texts are
+FEW = 500                       # texts of AllocTRES up to which those of a piece are
+_known_texts: dict[tuple[str, tuple[int, ...]], set[str]] = {}
 ALWAYS_READ = ("jobs", "cost_micro", "day", "end_at", *KEYS)
 
 
@@ -115,8 +118,8 @@ def texts_of(lake: Lake, piece: Piece, since: int | None, until: int | None) -> 
     columns = ("alloc_tres",) if whole else ("end_at", "alloc_tres")
     table = _table(lake, piece, columns)
     table = table if whole else _inside(table, since, until)[0]
-    found = {text for text in table.column("alloc_tres").unique().to_pylist() if text is not None}
-    if whole and len(found) <= FEW:
+    found = {intern(text) for text in table.column("alloc_tres").unique().to_pylist() if text is not None}
+    if whole and len(found) <= FEW and len(_known_texts) < FOOTERS:
         _known_texts[piece.path, piece.groups] = found
     return found
 
@@ -151,13 +154,13 @@ def payers_in(lake: Lake, piece: Piece) -> int:
     return len(_coded(_table(lake, piece, ("payer",)).column("payer"))[1])
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=FOOTERS)
 def _footer(path: str) -> pq.FileMetaData:
     """What the file says of itself: no file is ever written twice."""
     return pq.read_metadata(path)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=FOOTERS)
 def _by_groups(path: str) -> tuple[Piece, ...]:
     footer, held, rows, found = _footer(path), list[int](), 0, list[Piece]()
     for group in range(footer.num_row_groups):
