@@ -20,7 +20,7 @@ from bench.sites import Served, served
 from data.postgres.schema import migrate
 from data.postgres.store import connect
 
-WARM_UP, TURNS = 11, 5           # turns before those that are measured: it takes ten until the server keeps its plans
+WARM_UP = 11                    # turns before those that are measured: it takes ten until the server keeps its plans
 MEASURED = ("seconds", "cpu_seconds", "peak_mib")
 
 
@@ -50,6 +50,11 @@ def _ratios(sizes: list[int], figures: dict[tuple[str, int], Figures]) -> dict[s
     return ratios
 
 
+def turns(many: int) -> int:
+    """How many turns are measured: of small ones more, for what else the machine does lasts longer than one of them."""
+    return min(25, max(5, 100_000 // many))
+
+
 def _measured(its: Served, module: str, many: int) -> Figures:
     """What a program measures on a new database with the product's tables and `many` active allocations."""
     with psycopg.connect(its.url, autocommit=True) as connection:
@@ -60,8 +65,8 @@ def _measured(its: Served, module: str, many: int) -> Figures:
             migrate(engine)
             engine.dispose()
             fill(url, many)
-            return child(module, url, its.postmaster, str(WARM_UP), str(TURNS), DATABASE_URL=url, COREHOURS_HOME=str(its.home / "billing"),
-                         COREHOURS_AUDIT_KEY="audit key of the benchmark")
+            return child(module, url, its.postmaster, str(WARM_UP), str(turns(many)), DATABASE_URL=url,
+                         COREHOURS_HOME=str(its.home / "billing"), COREHOURS_AUDIT_KEY="audit key of the benchmark")
         finally:
             connection.execute("drop database billing with (force)")
             connection.execute("checkpoint")
@@ -71,7 +76,7 @@ def fill(url: str, many: int) -> None:
     """`many` active allocations, each on its node, four a wallet; money for weeks but where it is about to run out."""
     with psycopg.connect(url) as connection:
         for statement in _FILL:
-            connection.execute(statement, {"many": many, "wallets": -(-many // 4), "turns": WARM_UP + TURNS})
+            connection.execute(statement, {"many": many, "wallets": -(-many // 4), "turns": WARM_UP + turns(many)})
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum analyze")
         connection.execute("checkpoint")
@@ -102,10 +107,10 @@ _FILL = (
     "insert into ledger_transaction (key, actor) select 'adjust:' || n, 'bench' from generate_series(1, %(wallets)s) n",
     # a minute of a wallet's four nodes costs 1.33 THB: one wallet in a thousand pays one turn, or two, or three; one comes under a day
     "insert into ledger_entry (transaction_id, ledger_account_id, currency, amount_micro, balance_after_micro, account_version)"
-    " with amount as (select t.id, a.id as account, n, case when n %% 1000 between 1 and %(turns)s then 1400000 * (n %% 1000)"
-    "   when n %% 1000 between 101 and 100 + %(turns)s then 80024000::bigint * 24 + 1333000 * (n %% 1000 - 100)"
-    "   else 100000000000 end as micro"
-    "   from generate_series(1, %(wallets)s) n join ledger_transaction t on t.key = 'adjust:' || n"
+    " with amount as (select t.id, a.id as account, n, case when dry <= %(turns)s then 1340000 * dry"
+    "   when low <= %(turns)s then 80024000::bigint * 24 + 1333000 * low else 100000000000 end as micro"
+    "   from generate_series(1, %(wallets)s) n cross join lateral (select ceil(n * 1000.0 / %(wallets)s)::bigint as dry,"
+    "     ceil((%(wallets)s - n + 1) * 1000.0 / %(wallets)s)::bigint as low) turn join ledger_transaction t on t.key = 'adjust:' || n"
     "   join ledger_account a on a.kind = 'wallet' and a.owner = 'payer' || n)"
     " select id, account, 'THB', -micro, -micro, 1 from amount union all"
     " select id, (select id from ledger_account where kind = 'adjustment'), 'THB', micro, sum(micro) over (order by n), n from amount",
