@@ -27,21 +27,26 @@ def digest(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
     """
     told = np.full(len(rows), VERSION, np.uint64)
     for name in columns:
-        told = (told ^ _numbers(rows[name])) * FACTOR       # whole numbers of 64 bits: what does not fit is cut off
+        told ^= _numbers(rows[name])
+        told *= FACTOR                                      # whole numbers of 64 bits: what does not fit is cut off
         told ^= told >> FOLD
     return pl.Series("digest", told.view(np.int64))
 
 
 def _numbers(values: pl.Series) -> npt.NDArray[np.uint64]:
     """Each value as a number of its own."""
-    numbers = _of_texts(values) if values.dtype == pl.String() else values.cast(pl.Int64).reinterpret(signed=False)
-    return numbers.fill_null(NOTHING).to_numpy()
+    if values.dtype == pl.String():
+        return _of_texts(values)
+    numbers: npt.NDArray[np.uint64] = values.cast(pl.Int64).fill_null(NOTHING).to_numpy().view(np.uint64)
+    return numbers
 
 
-def _of_texts(texts: pl.Series) -> pl.Series:
-    known = texts.drop_nulls().unique()
-    numbers = map(_of_text, known)
-    return texts.replace_strict(known, pl.Series([*numbers], dtype=pl.UInt64), default=None, return_dtype=pl.UInt64)
+def _of_texts(texts: pl.Series) -> npt.NDArray[np.uint64]:
+    """The numbers of texts, of which most come often: each is looked up once."""
+    coded = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    numbers = np.array([*map(_of_text, coded.dictionary.to_pylist()), NOTHING], np.uint64)
+    told: npt.NDArray[np.uint64] = numbers.take(coded.indices.fill_null(len(numbers) - 1).to_numpy())
+    return told
 
 
 @lru_cache(maxsize=2**16)

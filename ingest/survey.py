@@ -9,7 +9,7 @@ import polars as pl
 
 from engine.revisions import one_row_a_run
 from engine.usage import empty_usage
-from ingest.repeats import Repeats
+from ingest.twice import Twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,14 @@ class Survey:
 def survey(frames: Iterable[pl.DataFrame]) -> Survey:
     """Go through usage frames once."""
     runs, users, firsts, ends = 0, set[str](), set[int](), dict[str, int | None]()
+    ended = pl.col("end_at").filter("ended")
     for frame in frames:
         runs += len(frame)
-        users.update(frame["user_name"].unique())
-        firsts.update(frame.filter("ended").select(pl.col("end_at").min()).to_series().drop_nulls())
-        last = frame.group_by("cluster").agg(pl.col("end_at").filter("ended").max())
-        for cluster, end in last.iter_rows():
-            ends[cluster] = max((one for one in (end, ends.get(cluster)) if one is not None), default=None)
+        told = frame.group_by("cluster").agg(pl.col("user_name").unique(), first=ended.min(), last=ended.max())
+        for cluster, names, first, last in told.iter_rows():
+            users.update(names)
+            firsts |= {first} - {None}
+            ends[cluster] = max((one for one in (last, ends.get(cluster)) if one is not None), default=None)
     return Survey(runs, sorted(users), sorted(firsts)[:1], ends)
 
 
@@ -42,11 +43,11 @@ def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
     Where all runs have a SLUID, or none has, the run key says all. Only a batch that repeats keys or mixes both is put
     together in memory to be sorted out.
     """
-    seen, named = Repeats(), 0
+    seen, named = Twice(), 0
     for frame in frames:
-        seen.add(frame["run_key"].hash())
+        seen.add(frame)
         named += frame["sluid"].count()
-    if named in (0, seen.count) and seen.found().is_empty():
+    if named in (0, seen.count) and seen.found(lambda: frames).is_empty():
         return frames
     return [one_row_a_run(pl.concat([empty_usage(), *frames]))]
 

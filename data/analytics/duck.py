@@ -29,15 +29,15 @@ def opened(url: str, settings: Settings) -> duckdb.DuckDBPyConnection:
     connection.execute("set global TimeZone = 'UTC'")
     connection.execute("set global parquet_metadata_cache = true")      # files are never written twice
     for name in (*EXTENSIONS, *(["httpfs"] if remote else [])):
-        connection.execute(f"load {_quoted(_extension(name))}")
+        connection.execute(f"load {quoted(_extension(name))}")
     if remote:
         for statement in (_s3_secret(settings), *_S3_SMALL):
             connection.execute(statement)
     else:
         Path(settings.lake_path).mkdir(parents=True, exist_ok=True)
-    connection.execute(f"attach {_quoted('ducklake:postgres:' + url)} as lake (data_path {_quoted(settings.lake_path)},"
+    connection.execute(f"attach {quoted('ducklake:postgres:' + url)} as lake (data_path {quoted(settings.lake_path)},"
                        f" metadata_schema '{SCHEMA}', override_data_path true, data_inlining_row_limit 0)")
-    connection.execute(f"attach {_quoted(url)} as books (type postgres, read_only)")
+    connection.execute(f"attach {quoted(url)} as books (type postgres, read_only)")
     connection.execute("set lock_configuration = true")
     return connection
 
@@ -55,10 +55,10 @@ def _s3_secret(settings: Settings) -> str:
     """Access to S3 as the settings say; an endpoint names another service than Amazon's, whose buckets stand in the path."""
     told = {"key_id": settings.s3_key_id, "secret": _told(settings.s3_secret), "session_token": _told(settings.s3_session_token),
             "region": settings.s3_region}
-    words = [f"{word} {_quoted(value)}" for word, value in told.items() if value]
+    words = [f"{word} {quoted(value)}" for word, value in told.items() if value]
     if settings.s3_endpoint:
         scheme, _, host = settings.s3_endpoint.partition("://")
-        words += [f"endpoint {_quoted(host)}", "url_style 'path'", f"use_ssl {scheme == 'https'}"]
+        words += [f"endpoint {quoted(host)}", "url_style 'path'", f"use_ssl {scheme == 'https'}"]
     return f"create secret (type s3, {', '.join(words)})"
 
 
@@ -66,5 +66,7 @@ def _told(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """`text` as a literal. Where one can be bound instead, bind it, but on the way of a batch: the first value that is bound
+    makes DuckDB import pandas, which takes longer than all else there."""
     return "'" + text.replace("'", "''") + "'"

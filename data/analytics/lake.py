@@ -23,7 +23,7 @@ import duckdb
 import polars as pl
 import sqlalchemy as sa
 
-from data.analytics.duck import opened
+from data.analytics.duck import opened, quoted
 from data.analytics.parts import LARGE, Batch
 from data.analytics.rollup import FACTS, Rollup
 from data.analytics.tables import (
@@ -254,7 +254,7 @@ def _append_batch(duck: duckdb.DuckDBPyConnection, batch: Batch, owned: bool) ->
     for month in batch.files():
         for table, file in (("usage_fact", month.facts), ("usage_daily", month.sums)):
             if owned:
-                duck.execute("call ducklake_add_data_files('lake', ?, ?)", [table, str(file)])
+                duck.execute(f"call ducklake_add_data_files('lake', {quoted(table)}, {quoted(str(file))})")
             else:
                 _insert(duck, table, _IN_FILE, file=str(file))
                 file.unlink()

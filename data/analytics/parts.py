@@ -156,12 +156,15 @@ def _summed(facts: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _arrow(rows: pl.DataFrame) -> pa.Table:
-    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return rows.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def _writer(path: Path, rows: pa.Table) -> pq.ParquetWriter:
+    """It tells nobody how the rows lay in memory: text is text to every reader."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    return pq.ParquetWriter(path, rows.schema, compression="lz4", use_dictionary=[name for name in REPEATING if name in rows.column_names])
+    repeating = [name for name in REPEATING if name in rows.column_names]
+    skipped_by = [name for name in rows.column_names if name == "payer" or name not in TEXTS]     # other texts lie in no order
+    return pq.ParquetWriter(path, rows.schema, compression="lz4", use_dictionary=repeating, write_statistics=skipped_by, store_schema=False)
 
 
 def dated(batch_id: int, differences: pl.DataFrame, zone: str) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from datetime import date
 import duckdb
 import stamina
 
+from data.analytics.duck import quoted
 from data.analytics.parts import INSTANTS, KEYS, NUMBERS, SUMS, TEXTS
 
 FACT_COLUMNS = ("batch_id", "day", *INSTANTS, *TEXTS, *NUMBERS)
@@ -46,7 +47,7 @@ def of_another_version(duck: duckdb.DuckDBPyConnection) -> bool:
 
 def _shapes(duck: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     rows = duck.execute("select table_name, list(column_name) from duckdb_columns() where database_name = 'lake'"
-                        " and schema_name = 'main' and list_contains($tables, table_name) group by 1", {"tables": list(COLUMNS)})
+                        f" and schema_name = 'main' and table_name in ({', '.join(map(quoted, COLUMNS))}) group by 1")
     return dict(rows.fetchall())
 
 

@@ -52,7 +52,8 @@ def _plain(rows: pl.DataFrame, types: Mapping[str, str]) -> dict[str, pl.Series]
     if unknown := {types[name] for name in rows.columns} - NUMBERS.keys() - TEXTS:
         raise TypeError(f"cannot be copied: {', '.join(sorted(unknown))}")
     instants = [(pl.col(name) - EPOCH) * 1_000_000 for name in rows.columns if types[name] == INSTANT]
-    return {name: values.cast(NUMBERS[types[name]][0] if types[name] in NUMBERS else pl.String())
+    wanted = {name: NUMBERS[types[name]][0] if types[name] in NUMBERS else pl.String() for name in rows.columns}
+    return {name: values if values.dtype == wanted[name] else values.cast(wanted[name])
             for name, values in rows.with_columns(instants).to_dict().items()}
 
 
@@ -65,29 +66,32 @@ def _even(values: pl.Series, kind: str) -> list[tuple[Any, str]] | None:
     if kind in NUMBERS:
         dtype = NUMBERS[kind][1]
         return [(np.dtype(dtype).itemsize, ">i4"), (values.to_numpy(), dtype)]
-    if not (values == values[0]).all():
+    if values[0] != values[-1] or not (values == values[0]).all():
         return None
-    text = _harmless(values[:1])[0].encode()
+    text = values[0].replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
     return [(len(text), ">i4"), (np.frombuffer(text, np.uint8), f"({len(text)},)u1")]
 
 
 def _uneven(values: pl.Series, kind: str) -> tuple[Any, Any]:
     """Lengths and bytes of any other column."""
+    missing = values.is_null().to_numpy()
     if kind in NUMBERS:
-        width = np.dtype(NUMBERS[kind][1]).itemsize
-        missing = values.is_null().to_numpy()
-        lengths, ends = np.where(missing, -1, width), np.cumsum(np.where(missing, 0, width))
-        data = values.drop_nulls().to_numpy().astype(NUMBERS[kind][1])
-        return lengths, _bytes(np.concatenate([[0], ends]), data)
-    values = _harmless(values)
-    lengths = values.str.len_bytes().cast(pl.Int64()).fill_null(-1).to_numpy()
-    data = values.fill_null("").to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_BYTES)
-    return lengths, data
+        dtype = np.dtype(NUMBERS[kind][1])
+        widths = np.where(missing, 0, dtype.itemsize)
+        data = _bytes(np.concatenate([[0], np.cumsum(widths)]), values.drop_nulls().to_numpy().astype(dtype))
+        return np.where(missing, -1, widths), data
+    texts, bounds = _texts(values.fill_null(""))
+    return np.where(missing, -1, np.diff(bounds)), texts
 
 
-def _harmless(texts: pl.Series) -> pl.Series:
-    found = texts.str.contains("\0", literal=True).any()
-    return texts.str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True) if found else texts
+def _texts(values: pl.Series) -> tuple[Any, Any]:
+    """The bytes of texts without a null, and where each begins and the last one ends."""
+    texts = values.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, letters = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset:texts.offset + len(texts) + 1]
+    if len(letters) and not np.frombuffer(letters, np.uint8).min():
+        return _texts(values.str.replace_all("\0", "\N{REPLACEMENT CHARACTER}", literal=True))
+    return texts.cast(_BYTES), bounds
 
 
 def _side_by_side(block: list[tuple[Any, str]], count: int) -> Any:
