@@ -21,15 +21,15 @@ from data.analytics import lake
 from data.postgres.bulk import as_columns, copy_out
 from data.postgres.store import Store
 from engine.revisions import STORED_SCHEMA
-from ingest.keep import keep
-from ingest.sources.file import read_file
+from ingest.run import take
+from ingest.sources.file import FileSource
 
 
 def main(path: Path, postmaster: int) -> str:
     """Measure one ingestion; afterwards (not measured) both stores are compared."""
     with installation() as store:
         with Measured(postmaster) as measured:
-            kept = keep(store, read_file(path))
+            kept, _ = take(store, FileSource(path), window=None)
         if differences := lake.verify(store):
             raise AssertionError(f"the analytics copy differs: {differences}")
         made = digest(_kept(store)) if kept.new else {}

@@ -59,10 +59,10 @@ def keep(store: Store, batch: UsageBatch, progress: Progress | None = None, acto
             sentence = error.sentence
             store.run(lambda tx: tx.runs.refuse(run_id, sentence), actor)
             raise
-        return _followed(store, kept, actor)
+        return followed(store, kept, actor)
 
 
-def _followed(store: Store, kept: Kept, actor: str) -> Kept:
+def followed(store: Store, kept: Kept, actor: str) -> Kept:
     """Say so where the analytics copy could not follow the commit; mend it where an earlier one could not."""
     if not store.lake.trouble and store.read(lambda tx: tx.lake.pending()):
         store.lake.mend()
@@ -95,7 +95,7 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     if new or changed:
         settle_months(tx, cards, {*seen.users, *work.payers_before}, min([*work.ends_before, *seen.first_end], default=None))
     kept = Kept(run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
-    _close(tx, batch, kept, seen)
+    close(tx, batch, kept, seen)
     return kept
 
 
@@ -141,15 +141,7 @@ class _Work:
         """Price and write new runs slice by slice; the analytics copy is made ready while Postgres takes the rows."""
         if count:
             self.tx.lake.open(count)
-            self.tx.usage.add(self._priced(frames), count, self.run_id, told)
-
-    def _priced(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        for frame in frames:
-            for start in range(0, len(frame), SLICE):
-                part = price(frame.slice(start, SLICE), self.tiers, self.book)
-                self.tx.lake.add(facts(part))
-                yield part
-        self.tx.lake.finish()
+            self.tx.usage.add(priced(self.tx, frames, lambda _: self.tiers, self.book), count, self.run_id, told)
 
     def _revise(self, known: pl.DataFrame) -> None:
         """Write what corrects a stored run; its old facts are taken back and its new ones added."""
@@ -169,6 +161,17 @@ class _Work:
         tx.lake.add(pl.concat([facts(stored, -1), facts(priced)]))
 
 
+def priced(tx: PostgresTransaction, frames: Iterable[pl.DataFrame], tiers: Callable[[pl.DataFrame], pl.DataFrame],
+           book: Book) -> Iterator[pl.DataFrame]:
+    """Usage with its charge, slice by slice, which the analytics copy takes too; `tiers` has those of a frame's payers."""
+    for frame in frames:
+        for start in range(0, len(frame), SLICE):
+            part = price(frame.slice(start, SLICE), tiers(frame), book)
+            tx.lake.add(facts(part))
+            yield part
+    tx.lake.finish()
+
+
 def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFrame, book: list[RateCard]) -> pl.DataFrame:
     """Runs on a receipt keep payer, tier and card; the others are priced by their payer's tier of now."""
     rows = better.with_columns(step=pl.col("verdict").eq("changed").cast(pl.Int32)).drop("run_key").join(
@@ -178,7 +181,8 @@ def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFram
     return pl.concat([free, held.select(free.columns)]).sort("run_key")
 
 
-def _close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, seen: Survey) -> None:
+def close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, seen: Survey) -> None:
+    """Write down what came of a batch, what was rejected, and up to when usage is complete."""
     tx.runs.reject(kept.run_id, batch.rejected)
     tx.runs.resolve(kept.run_id)
     counts = Counts(kept.lines, kept.jobs, kept.new, kept.changed, kept.unchanged, len(batch.rejected))

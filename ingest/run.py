@@ -17,7 +17,9 @@ from engine.errors import BatchRefused
 from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
 from ingest.chain import configured
+from ingest.first_load import first_load
 from ingest.keep import Kept, keep, refuse
+from ingest.sources.file import FileSource
 from ingest.sources.gpu_node import keep_finished
 from ingest.spool import Spool
 
@@ -50,6 +52,8 @@ def run_once(store: Store) -> Kept | None:
 def take(store: Store, source: UsageSource, window: tuple[int, int] | None, reading: Progress = lambda _: None,
          keeping: Progress = lambda _: None, actor: str = "ingest") -> tuple[Kept, UsageBatch]:
     """Read `window` from `source` and keep it. A refused batch becomes a run that says why, and is raised again."""
+    if window is None and isinstance(source, FileSource) and (loaded := first_load(store, source, keeping, actor)):
+        return loaded
     try:
         batch = source.read(window, reading)
     except BatchRefused as refusal:

@@ -36,13 +36,16 @@ class Material:
 
 def read_material(material: Material, progress: Progress) -> UsageBatch:
     """The batch in `material`, text or JSON; `progress` is told the share that is read."""
+    return _read_text(material, progress) if is_text(material) else _read_json(material, progress)
+
+
+def is_text(material: Material) -> bool:
+    """True where it is sacct's text, False where it is JSON."""
     with material.open() as stream:
         start = stream.read(64).removeprefix(BOM)
     if not start.strip():
         raise BatchRefused(f"{material.where} is empty.")
-    if start.lstrip()[:1] in (b"{", b"[") or start.startswith(b"HTTP/"):
-        return _read_json(material, progress)
-    return _read_text(material, progress)
+    return start.lstrip()[:1] not in (b"{", b"[") and not start.startswith(b"HTTP/")
 
 
 def _read_text(material: Material, progress: Progress) -> UsageBatch:

@@ -23,18 +23,36 @@ class Survey:
     ends: dict[str, int | None]
 
 
+class Surveyor:
+    """Takes usage frames as they come."""
+
+    def __init__(self) -> None:
+        self._runs = 0
+        self._users: set[str] = set()
+        self._firsts: set[int] = set()
+        self._ends: dict[str, int | None] = {}
+
+    def add(self, usage: pl.DataFrame) -> None:
+        """One more frame."""
+        ended = pl.col("end_at").filter("ended")
+        told = usage.group_by("cluster").agg(pl.col("user_name").unique(), first=ended.min(), last=ended.max())
+        for cluster, names, first, last in told.iter_rows():
+            self._users.update(names)
+            self._firsts |= {first} - {None}
+            self._ends[cluster] = max((one for one in (last, self._ends.get(cluster)) if one is not None), default=None)
+        self._runs += len(usage)
+
+    def told(self) -> Survey:
+        """What there was so far."""
+        return Survey(self._runs, sorted(self._users), sorted(self._firsts)[:1], self._ends)
+
+
 def survey(frames: Iterable[pl.DataFrame]) -> Survey:
     """Go through usage frames once."""
-    runs, users, firsts, ends = 0, set[str](), set[int](), dict[str, int | None]()
-    ended = pl.col("end_at").filter("ended")
+    surveyor = Surveyor()
     for frame in frames:
-        runs += len(frame)
-        told = frame.group_by("cluster").agg(pl.col("user_name").unique(), first=ended.min(), last=ended.max())
-        for cluster, names, first, last in told.iter_rows():
-            users.update(names)
-            firsts |= {first} - {None}
-            ends[cluster] = max((one for one in (last, ends.get(cluster)) if one is not None), default=None)
-    return Survey(runs, sorted(users), sorted(firsts)[:1], ends)
+        surveyor.add(frame)
+    return surveyor.told()
 
 
 def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:

@@ -69,7 +69,7 @@ class Twice:
     def _of_all(self, again: Again) -> pl.Series:
         """By every key: those before the first SLUID are hashed only now."""
         left = self._unnamed
-        for frame in again():
+        for frame in again() if left else ():
             if not left:
                 break
             self._keys.add(frame["run_key"].head(left).hash())

@@ -38,12 +38,12 @@ class FileSource:
 
     def read(self, window: tuple[int, int] | None, progress: Progress) -> UsageBatch:
         """Everything in the file, whatever the window."""
-        with self._refusing():
+        with self.refusing():
             return read_material(self._material(), progress)
 
     def material(self) -> Material:
         """The file as something to read."""
-        with self._refusing():
+        with self.refusing():
             return self._material()
 
     def _material(self) -> Material:
@@ -52,7 +52,7 @@ class FileSource:
         return Material(lambda: self._open(packed), self.name, self.origin, self.path.name, self.cluster, size)
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def refusing(self) -> Iterator[None]:
         """What goes wrong with the file, as a refusal."""
         try:
             yield

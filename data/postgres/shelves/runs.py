@@ -55,6 +55,10 @@ class RunShelf(Shelf):
         self.execute("update ingest_run set notes = notes || jsonb_build_array(cast(:note as text)) where id = :id",
                      id=run_id, note=note)
 
+    def forget(self, run_id: int) -> None:
+        """Take back a run that was begun and brought nothing."""
+        self.execute("delete from ingest_run where id = :id and state = 'running'", id=run_id)
+
     def refuse(self, run_id: int, reason: str) -> None:
         """Close a run whose whole batch was set aside."""
         self.execute("update ingest_run set state = 'refused', ended_at = clock_timestamp(), reason = :reason where id = :id",
