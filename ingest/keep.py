@@ -88,25 +88,21 @@ def _keep(tx: PostgresTransaction, batch: UsageBatch, run_id: int, progress: Pro
     told = each_run_once(batch.frames)
     seen = survey(told)
     tx.usage.take_turn()
-    tiers = _payers(tx, seen.users)                 # held before any run, as receipts do
+    tiers = held(tx, seen.users)                    # before any run, as receipts do
     cards = tx.rates.book()
-    work = _Work(tx, run_id, tiers, cards, book_of(cards), lambda done: progress(done / seen.runs))
+    work = Work(tx, run_id, tiers, cards, book_of(cards), lambda done: progress(done / seen.runs))
     new, changed = work.first(told, seen.runs) if tx.usage.is_empty() else work.again(told, seen.runs)
-    if new or changed:
-        settle_months(tx, cards, {*seen.users, *work.payers_before}, min([*work.ends_before, *seen.first_end], default=None))
-    kept = Kept(run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
-    close(tx, batch, kept, seen)
-    return kept
+    return finish(work, batch, seen, new, changed)
 
 
-def _payers(tx: PostgresTransaction, names: list[str]) -> pl.DataFrame:
+def held(tx: PostgresTransaction, names: list[str]) -> pl.DataFrame:
     """Payers (made where they are new) with their tier, which stays as it is until the transaction ends."""
     tx.payers.ensure(names, tx.settings.default_tier)
     return tx.usage.tiers(names)
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """Writing one batch: by whom its runs are paid, at which rates, and who is told how many runs are done."""
 
     tx: PostgresTransaction
@@ -114,7 +110,7 @@ class _Work:
     tiers: pl.DataFrame
     cards: list[RateCard]
     book: Book
-    told: Callable[[int], None]
+    told: Callable[[int], None] = lambda _: None
     payers_before: set[str] = field(default_factory=set)       # of runs that were corrected, as they were
     ends_before: set[int] = field(default_factory=set)
 
@@ -125,7 +121,10 @@ class _Work:
 
     def again(self, frames: Iterable[pl.DataFrame], count: int) -> tuple[int, int]:
         """Write what the table does not know just so; how many runs were new, and how many corrected."""
-        unlike = self.tx.usage.unlike(frames)
+        return self.rest(frames, self.tx.usage.unlike(frames), count)
+
+    def rest(self, frames: Iterable[pl.DataFrame], unlike: pl.Series, count: int) -> tuple[int, int]:
+        """The same of those rows of `frames` that are `unlike` what is known."""
         done, added, changed = count - len(unlike), 0, 0
         if done:
             self.told(done)
@@ -181,8 +180,17 @@ def _priced_again(better: pl.DataFrame, stored: pl.DataFrame, tiers: pl.DataFram
     return pl.concat([free, held.select(free.columns)]).sort("run_key")
 
 
-def close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, seen: Survey) -> None:
-    """Write down what came of a batch, what was rejected, and up to when usage is complete."""
+def finish(work: Work, batch: UsageBatch, seen: Survey, new: int, changed: int) -> Kept:
+    """When a batch's runs are in: settle the months they are of, write down what came of it, and up to when usage is complete."""
+    if new or changed:
+        first = min([*work.ends_before, *seen.first_end], default=None)
+        settle_months(work.tx, work.cards, {*seen.users, *work.payers_before}, first)
+    kept = Kept(work.run_id, batch.source, batch.lines, seen.runs, new, changed, seen.runs - new - changed, batch.notes)
+    _close(work.tx, batch, kept, seen)
+    return kept
+
+
+def _close(tx: PostgresTransaction, batch: UsageBatch, kept: Kept, seen: Survey) -> None:
     tx.runs.reject(kept.run_id, batch.rejected)
     tx.runs.resolve(kept.run_id)
     counts = Counts(kept.lines, kept.jobs, kept.new, kept.changed, kept.unchanged, len(batch.rejected))

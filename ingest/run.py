@@ -17,8 +17,8 @@ from engine.errors import BatchRefused
 from engine.ports import Progress, UsageSource
 from engine.usage import UsageBatch
 from ingest.chain import configured
-from ingest.first_load import first_load
 from ingest.keep import Kept, keep, refuse
+from ingest.large_file import keep_large
 from ingest.sources.file import FileSource
 from ingest.sources.gpu_node import keep_finished
 from ingest.spool import Spool
@@ -52,8 +52,8 @@ def run_once(store: Store) -> Kept | None:
 def take(store: Store, source: UsageSource, window: tuple[int, int] | None, reading: Progress = lambda _: None,
          keeping: Progress = lambda _: None, actor: str = "ingest") -> tuple[Kept, UsageBatch]:
     """Read `window` from `source` and keep it. A refused batch becomes a run that says why, and is raised again."""
-    if window is None and isinstance(source, FileSource) and (loaded := first_load(store, source, keeping, actor)):
-        return loaded
+    if window is None and isinstance(source, FileSource) and (kept := keep_large(store, source, keeping, actor)):
+        return kept
     try:
         batch = source.read(window, reading)
     except BatchRefused as refusal:

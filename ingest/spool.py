@@ -46,6 +46,12 @@ class Spool:
         frame.write_ipc_stream(self._file, compat_level=pl.CompatLevel.newest())
         self._far.append((start, self._file.tell() - start))
 
+    def filled(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+        """The same frames, each kept as it goes by."""
+        for frame in frames:
+            self.append(frame)
+            yield frame
+
     def __iter__(self) -> Iterator[pl.DataFrame]:
         yield from self._near
         for start, size in self._far:

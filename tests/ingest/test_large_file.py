@@ -1,4 +1,4 @@
-"""A large file goes into empty books while it is read, and leaves just what it would have left as any other file."""
+"""A large file is kept while it is read, and leaves just what it would have left as any other file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.revisions import STORED_SCHEMA
 from engine.services.payers import set_tier
 from engine.services.usage import price
 from engine.usage import Asked
-from ingest import first_load
+from ingest import large_file
 from ingest.keep import Kept
 from ingest.run import take
 from ingest.sources.file import FileSource, read_file
@@ -29,7 +29,7 @@ JOBS = 3000
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large here, so that a test need not write millions; several blocks still."""
-    monkeypatch.setattr(first_load, "LARGE", 100_000)
+    monkeypatch.setattr(large_file, "LARGE", 100_000)
     monkeypatch.setattr("ingest.slurm.BLOCK", 200_000)
 
 
@@ -59,9 +59,15 @@ def as_read(store: Store, path: Path) -> pl.DataFrame:
 
 
 def at_once(store: Store, path: Path) -> Kept | None:
-    """As it is loaded first; None where that was not possible."""
-    loaded = first_load.first_load(store, FileSource(path), lambda _: None, "ingest")
+    """While it is read; None where that was not possible."""
+    loaded = large_file.keep_large(store, FileSource(path), lambda _: None, "ingest")
     return loaded and loaded[0]
+
+
+def counts(kept: Kept | None) -> tuple[int, int, int]:
+    """New, changed, unchanged."""
+    assert kept is not None
+    return kept.new, kept.changed, kept.unchanged
 
 
 def nothing_there(store: Store) -> bool:
@@ -78,8 +84,22 @@ def test_it_leaves_what_reading_all_of_it_first_leaves(store: Store, year: Path)
     assert told[-1] == 1.0 and told == sorted(told) and len(told) > 2
     assert runs(store) == [("taken", JOBS, JOBS, JOBS, 0, "")]
     assert lake.verify(store) == [] and not any(one.violations for one in findings(store))
-    again, _ = take(store, FileSource(year), None)
-    assert (again.new, again.changed, again.unchanged) == (0, 0, JOBS)
+
+
+def test_told_again_it_changes_what_is_told_otherwise(store: Store, year: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing at first; then one run that is corrected, one that is new, and all others as they are."""
+    monkeypatch.setattr("ingest.spool.ROOM", 0)
+    assert counts(at_once(store, year)) == (JOBS, 0, 0)
+    assert counts(at_once(store, year)) == (0, 0, JOBS)
+    header, *lines = year.read_text().splitlines()
+    corrected, new = lines[700].split("|"), lines[-1].split("|")
+    corrected[26], new[0], new[1], new[8] = "00:00:01", "9000000", "9000000", "newcomer"
+    lines[700] = "|".join(corrected)
+    year.write_text("\n".join([header, *lines, "|".join(new), ""]))
+    assert counts(at_once(store, year)) == (1, 1, JOBS - 1)
+    assert usage(store).drop("revision").equals(as_read(store, year).drop("revision"))
+    assert usage(store).filter(revision=2)["job_id"].to_list() == [corrected[0]]
+    assert lake.verify(store) == [] and not any(one.violations for one in findings(store))
 
 
 def test_lines_that_cannot_be_read_are_set_aside(store: Store, year: Path) -> None:
@@ -103,7 +123,7 @@ def test_a_payer_whom_another_makes_meanwhile_pays_by_his_tier(store: Store, yea
     """It is noticed at the end, and all is read anew."""
     def another(_share: float) -> None:
         store.run(lambda tx: tx.payers.ensure(["user0001"], "gov"))
-    assert first_load.first_load(store, FileSource(year), another, "ingest") is None
+    assert large_file.keep_large(store, FileSource(year), another, "ingest") is None
     assert runs(store) == [] and usage(store).is_empty()
     take(store, FileSource(year), None)
     assert set(usage(store).filter(payer="user0001")["tier"]) == {"gov"}
@@ -131,11 +151,8 @@ def test_a_file_that_ends_in_the_middle_of_a_line_leaves_nothing(store: Store, y
     assert refused[0] == "refused" and str(refused[-1]).startswith("year.txt: the last line")
 
 
-def test_it_is_for_large_text_and_empty_books_only(store: Store, year: Path, tmp_path: Path) -> None:
+def test_it_is_for_large_text_only(store: Store, tmp_path: Path) -> None:
     assert at_once(store, tmp_path / "nowhere.txt") is None
     (tmp_path / "large.json").write_text('{"jobs": [' + " " * 200_000 + "]}")
     assert at_once(store, tmp_path / "large.json") is None
     assert runs(store) == []
-    assert at_once(store, year)
-    assert at_once(store, year) is None
-    assert len(runs(store)) == 1

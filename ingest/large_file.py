@@ -1,8 +1,9 @@
-"""A first load: a large file of sacct's text is written while it is read, into books that hold no usage yet.
+"""A large file of sacct's text is kept while it is read: its rows are written where there is no usage yet, else their digests are
+compared with what there is.
 
-Nothing waits for the end of the file, and memory does not grow with it. What only the whole can tell is asked when all is
-written: whether a run stands in it twice, and whether a payer came from elsewhere meanwhile. Then everything is taken back
-and the file is read anew, as any other is.
+Nothing waits for the end of the file. What only the whole can tell is asked at its end: whether a run stands in it twice, and, of
+a first load, whether one of its payers came from elsewhere meanwhile. Then everything is taken back, and the file is read anew and
+kept as any other is.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from data.postgres.turns import KEEPING, turn
 from engine.errors import BatchRefused, DomainError
 from engine.ports import Progress
 from engine.rate_frames import book_of
-from engine.services.months import settle_months
 from engine.usage import UsageBatch
-from ingest.keep import Kept, close, followed, priced
+from ingest.keep import Kept, Work, finish, followed, held, priced
 from ingest.slurm import Material, TextUsage, is_text
 from ingest.sources.file import FileSource
+from ingest.spool import Spool
 from ingest.survey import Surveyor
 from ingest.twice import Twice
 
@@ -32,18 +33,16 @@ class _Anew(Exception):
     """It is not as simple as that: read the file as any other."""
 
 
-def first_load(store: Store, source: FileSource, progress: Progress, actor: str) -> tuple[Kept, UsageBatch] | None:
-    """Keep a large file in empty books, and what it told of itself (without its frames); None where it is to be read and kept as
-    any other, and nothing was kept. `progress` is told the share that is read. A file that is refused is a run that says why."""
+def keep_large(store: Store, source: FileSource, progress: Progress, actor: str) -> tuple[Kept, UsageBatch] | None:
+    """Keep a large file, and what it told of itself (without its frames); None where it is to be read and kept as any other, and
+    nothing was kept. `progress` is told the share that is read. A file that is refused is a run that says why."""
     if not _is_large(source):
         return None
     with turn(store.engine, KEEPING):
-        if not store.read(lambda tx: tx.usage.is_empty()):
-            return None
         run_id = store.run(lambda tx: tx.runs.begin(source.name, source.origin, None), actor, "usage.begin")
         try:
             with source.refusing():
-                kept, batch = store.run(lambda tx: _load(tx, source.material(), run_id, progress), actor, "usage.keep")
+                kept, batch = store.run(lambda tx: _keep(tx, source.material(), run_id, progress), actor, "usage.keep")
         except _Anew:
             store.run(lambda tx: tx.runs.forget(run_id), actor)
             return None
@@ -63,21 +62,30 @@ def _is_large(source: FileSource) -> bool:
         return False
 
 
-def _load(tx: PostgresTransaction, material: Material, run_id: int, progress: Progress) -> tuple[Kept, UsageBatch]:
-    tx.usage.take_turn()
-    if not tx.usage.is_empty():
-        raise _Anew
-    payers = _Payers(tx)                                # held before any run, as receipts do
-    cards, reading, seen = tx.rates.book(), TextUsage(material, progress), _Seen()
-    tx.lake.open(FIRST_LOAD)
-    tx.usage.add(priced(tx, seen.through(reading), payers.of, book_of(cards)), FIRST_LOAD, run_id, lambda _: None)
-    payers.make()
-    told = seen.survey.told()
-    settle_months(tx, cards, set(told.users), min(told.first_end, default=None))
+def _keep(tx: PostgresTransaction, material: Material, run_id: int, progress: Progress) -> tuple[Kept, UsageBatch]:
+    reading = TextUsage(material, progress)
+    seen, load = _Seen(reading), _first if tx.usage.is_empty() else _again
+    work, new, changed = load(tx, run_id, seen)
     batch = UsageBatch(material.source, material.origin, reading.lines, (), reading.rejected, reading.notes)
-    kept = Kept(run_id, batch.source, batch.lines, told.runs, told.runs, 0, 0, batch.notes)
-    close(tx, batch, kept, told)
-    return kept, batch
+    return finish(work, batch, seen.survey.told(), new, changed), batch
+
+
+def _first(tx: PostgresTransaction, run_id: int, seen: _Seen) -> tuple[Work, int, int]:
+    tx.usage.take_turn()
+    payers, cards = _Payers(tx), tx.rates.book()        # held before any run, as receipts do
+    book = book_of(cards)
+    tx.lake.open(FIRST_LOAD)
+    tx.usage.add(priced(tx, seen, payers.of, book), FIRST_LOAD, run_id, lambda _: None)
+    return Work(tx, run_id, payers.made(), cards, book), seen.survey.told().runs, 0
+
+
+def _again(tx: PostgresTransaction, run_id: int, seen: _Seen) -> tuple[Work, int, int]:
+    spool = Spool()
+    unlike = tx.usage.unlike(spool.filled(seen))        # nobody waits for this
+    tx.usage.take_turn()
+    told, cards = seen.survey.told(), tx.rates.book()
+    work = Work(tx, run_id, held(tx, told.users), cards, book_of(cards))
+    return work, *work.rest(spool, unlike, told.runs)
 
 
 class _Payers:
@@ -96,23 +104,23 @@ class _Payers:
             self._tiers = pl.concat([self._tiers, pl.DataFrame({"payer": new, "tier": [self._begins_at] * len(new)})])
         return self._tiers
 
-    def make(self) -> None:
-        """Make the new ones."""
+    def made(self) -> pl.DataFrame:
+        """All tiers, when the new ones are made."""
         self._tx.payers.ensure(self._new, self._begins_at)
         if set(self._tx.usage.tiers(self._new)["tier"]) - {self._begins_at}:    # somebody else made one meanwhile
             raise _Anew
+        return self._tiers
 
 
 class _Seen:
-    """What went by."""
+    """Frames that are looked at as they go by, once."""
 
-    def __init__(self) -> None:
-        self.survey, self._twice, self._named = Surveyor(), Twice(), 0
+    def __init__(self, frames: Iterable[pl.DataFrame]) -> None:
+        self.survey, self._frames, self._twice, self._named = Surveyor(), frames, Twice(), 0
 
-    def through(self, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-        """The same frames, looked at. Ends with _Anew where a run may stand in them more than once: where a key comes again, or
-        SLUIDs are told of some runs only."""
-        for frame in frames:
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        """Ends with _Anew where a run may stand in them more than once: where a key comes again, or SLUIDs are told of some only."""
+        for frame in self._frames:
             self.survey.add(frame)
             self._twice.add(frame)
             self._named += frame["sluid"].count()
