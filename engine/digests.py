@@ -43,10 +43,11 @@ def _numbers(values: pl.Series) -> npt.NDArray[np.uint64]:
 
 def _of_texts(texts: pl.Series) -> npt.NDArray[np.uint64]:
     """The numbers of texts, of which most come often: each is looked up once."""
-    coded = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
-    numbers = np.array([*map(_of_text, coded.dictionary.to_pylist()), NOTHING], np.uint64)
-    told: npt.NDArray[np.uint64] = numbers.take(coded.indices.fill_null(len(numbers) - 1).to_numpy())
-    return told
+    coded = texts.fill_null("").rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    numbers = np.array([*map(_of_text, coded.dictionary.to_pylist())], np.uint64)
+    places = np.frombuffer(coded.indices.buffers()[1], np.int32, len(texts))        # Arrow's own way to numpy brings in pandas
+    told: npt.NDArray[np.uint64] = numbers.take(places)
+    return np.where(texts.is_null().to_numpy(), np.uint64(NOTHING), told) if texts.null_count() else told
 
 
 @lru_cache(maxsize=2**16)

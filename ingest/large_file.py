@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 
 import polars as pl
 
-from data.postgres.shelves.usage import FIRST_LOAD
 from data.postgres.store import PostgresTransaction, Store
 from data.postgres.turns import KEEPING, turn
 from engine.errors import BatchRefused, DomainError
@@ -27,6 +26,7 @@ from ingest.survey import Surveyor
 from ingest.twice import Twice
 
 LARGE = 16 << 20                # bytes of text from which this pays
+ROWS = 50_000                   # there are about as many in them
 
 
 class _Anew(Exception):
@@ -74,8 +74,8 @@ def _first(tx: PostgresTransaction, run_id: int, seen: _Seen) -> tuple[Work, int
     tx.usage.take_turn()
     payers, cards = _Payers(tx), tx.rates.book()        # held before any run, as receipts do
     book = book_of(cards)
-    tx.lake.open(FIRST_LOAD)
-    tx.usage.add(priced(tx, seen, payers.of, book), FIRST_LOAD, run_id, lambda _: None)
+    tx.lake.open(ROWS)
+    tx.usage.add(priced(tx, seen, payers.of, book), ROWS, run_id, lambda _: None)
     return Work(tx, run_id, payers.made(), cards, book), seen.survey.told().runs, 0
 
 
