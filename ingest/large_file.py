@@ -26,6 +26,7 @@ from ingest.survey import Surveyor
 from ingest.twice import Twice
 
 LARGE = 16 << 20                # bytes of text from which this pays
+BLOCK = LARGE                   # read at a time
 ROWS = 50_000                   # there are about as many in them
 
 
@@ -63,7 +64,7 @@ def _is_large(source: FileSource) -> bool:
 
 
 def _keep(tx: PostgresTransaction, material: Material, run_id: int, progress: Progress) -> tuple[Kept, UsageBatch]:
-    reading = TextUsage(material, progress)
+    reading = TextUsage(material, progress, BLOCK)
     seen, load = _Seen(reading), _first if tx.usage.is_empty() else _again
     work, new, changed = load(tx, run_id, seen)
     batch = UsageBatch(material.source, material.origin, reading.lines, (), reading.rejected, reading.notes)

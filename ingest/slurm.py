@@ -60,18 +60,19 @@ def _read_text(material: Material, progress: Progress) -> UsageBatch:
 class TextUsage:
     """Usage frames of sacct's text, block by block, once; afterwards `lines`, `rejected` and `notes` tell of all of it."""
 
-    def __init__(self, material: Material, progress: Progress) -> None:
+    def __init__(self, material: Material, progress: Progress, block: int = 0) -> None:
+        """`block`: bytes read at a time; larger ones take more memory and a little less time."""
         self.lines = 0
         self.rejected: tuple[Rejection, ...] = ()
         self.notes: tuple[str, ...] = ()
-        self._material, self._progress = material, progress
+        self._material, self._progress, self._block = material, progress, block or BLOCK
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         material, builder = self._material, UsageBuilder(self._material.cluster)
         with material.open() as stream:
             header, crlf = _header(stream, material)
             reader = TextReader(header, material.where, crlf)
-            for usage in _usage(reader, stream, builder):
+            for usage in _usage(_frames(reader, stream, self._block), reader, builder):
                 yield usage
                 if material.size:
                     self._progress(min(stream.tell() / material.size, 1.0))
@@ -85,20 +86,20 @@ class TextUsage:
         self.rejected = tuple(sorted([*reader.rejected, *builder.rejected], key=lambda one: one.line))
 
 
-def _usage(reader: TextReader, stream: IO[bytes], builder: UsageBuilder) -> Iterator[pl.DataFrame]:
+def _usage(frames: Iterator[pl.DataFrame], reader: TextReader, builder: UsageBuilder) -> Iterator[pl.DataFrame]:
     """Usage frames, block by block; lines that could not be taken apart are told to `builder` before what follows them."""
     known = 0
-    for raw in _ahead(_frames(reader, stream)):
+    for raw in _ahead(frames):
         for line, raw_id in reader.broken[known:]:
             builder.broken(line, raw_id)
             known += 1
         yield builder.add(raw)
 
 
-def _frames(reader: TextReader, stream: IO[bytes]) -> Iterator[pl.DataFrame]:
-    buffer = bytearray(BLOCK)
+def _frames(reader: TextReader, stream: IO[bytes], block: int) -> Iterator[pl.DataFrame]:
+    buffer = bytearray(block)
     while count := stream.readinto(buffer):         # type: ignore[attr-defined]
-        yield reader.take(buffer if count == BLOCK else buffer[:count])
+        yield reader.take(buffer if count == block else buffer[:count])
     yield reader.finish()
 
 

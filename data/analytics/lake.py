@@ -92,10 +92,9 @@ class Lake:
             threading.Thread(target=self._open_ahead, daemon=True).start()
 
     def _open_ahead(self) -> None:
-        """Open DuckDB while Postgres is busy; what goes wrong is met again, and told, by `append`."""
+        """Open DuckDB, and the catalog, while Postgres is busy; what goes wrong is met again, and told, by `append`."""
         try:
-            with self.cursor():
-                pass
+            self._of_another_version()
         except (duckdb.Error, OSError) as error:
             log.debug("DuckDB could not be opened ahead: %s", self.plain(error))
 

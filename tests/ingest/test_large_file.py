@@ -30,7 +30,7 @@ JOBS = 3000
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large here, so that a test need not write millions; several blocks still."""
     monkeypatch.setattr(large_file, "LARGE", 100_000)
-    monkeypatch.setattr("ingest.slurm.BLOCK", 200_000)
+    monkeypatch.setattr(large_file, "BLOCK", 200_000)
 
 
 @pytest.fixture
