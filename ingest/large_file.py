@@ -58,7 +58,8 @@ def _is_large(source: FileSource) -> bool:
     """Whether there is so much text; what cannot be read is said by who reads it."""
     try:
         material = source.material()
-        return material.size >= LARGE and is_text(material)
+        with source.refusing():
+            return material.size >= LARGE and is_text(material)
     except BatchRefused:
         return False
 
