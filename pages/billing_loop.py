@@ -98,7 +98,8 @@ def pictures(page: reads_billing.Loop) -> None:
 
 def turns(page: reads_billing.Loop) -> None:
     """The last turns, the newest first."""
-    with tables.card("Turns", f"the last {words.count(len(page.runs), 'turn')} that charged something", height="content", key="turns_card"):
+    last = "turn" if len(page.runs) == 1 else words.count(len(page.runs), "turn")
+    with tables.card("Turns", f"the last {last} that charged something", height="content", key="turns_card"):
         rows = [{"id": str(run.id), "at": f"{run.started_at.astimezone(words.zone()):%-d %b %H:%M:%S}", "by": run.by,
                  "took": None if run.ended_at is None else round((run.ended_at - run.started_at).total_seconds() * 1000),
                  "batches": run.batches, "allocations": run.allocations, "total": said(dict(run.totals)), "lag": run.lag_seconds,
