@@ -118,16 +118,15 @@ class _Seen:
     """Frames that are looked at as they go by, once."""
 
     def __init__(self, frames: Iterable[pl.DataFrame]) -> None:
-        self.survey, self._frames, self._twice, self._named = Surveyor(), frames, Twice(), 0
+        self.survey, self._frames, self._twice = Surveyor(), frames, Twice()
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         """Ends with _Anew where a run may stand in them more than once: where a key comes again, or SLUIDs are told of some only."""
         for frame in self._frames:
             self.survey.add(frame)
             self._twice.add(frame)
-            self._named += frame["sluid"].count()
             yield frame
-        if self._named not in (0, self._twice.count) or len(self._twice.found(_anew)):
+        if self._twice.mixed or len(self._twice.found(_anew)):
             raise _Anew
 
 

@@ -61,11 +61,10 @@ def each_run_once(frames: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
     Where all runs have a SLUID, or none has, the run key says all. Only a batch that repeats keys or mixes both is put
     together in memory to be sorted out.
     """
-    seen, named = Twice(), 0
+    seen = Twice()
     for frame in frames:
         seen.add(frame)
-        named += frame["sluid"].count()
-    if named in (0, seen.count) and seen.found(lambda: frames).is_empty():
+    if not seen.mixed and seen.found(lambda: frames).is_empty():
         return frames
     return [one_row_a_run(pl.concat([empty_usage(), *frames]))]
 

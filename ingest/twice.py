@@ -27,7 +27,7 @@ class Twice:
     """Takes usage frames as they come, made by engine/slurm_usage.py."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self._named = 0
         self._keys, self._unnamed = Repeats(), 0        # keys are looked at from the first frame with a SLUID on
         self._rising, self._last = True, -1
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="corehours-")     # noqa: SIM115  goes when this object goes
@@ -35,11 +35,17 @@ class Twice:
 
     def add(self, usage: pl.DataFrame) -> None:
         """One more frame: run_key, job_id_raw, submit_at and sluid."""
-        self.count += len(usage)
-        if self._unnamed < self.count - len(usage) or usage["sluid"].count():
+        named = usage["sluid"].count()
+        self.count, self._named = self.count + len(usage), self._named + named
+        if self._unnamed < self.count - len(usage) or named:
             self._keys.add(usage["run_key"].hash())
         elif len(usage):
             self._take(usage)
+
+    @property
+    def mixed(self) -> bool:
+        """True where SLUIDs are told of some runs only: then a run may stand twice under two keys."""
+        return self._named not in (0, self.count)
 
     def found(self, again: Again) -> pl.Series:
         """The hash of each run key that stands more than once. `again` gives all that was added once more: COLUMNS, in any cuts."""
